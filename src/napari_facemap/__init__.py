@@ -1,0 +1,75 @@
+"""Track a mouse's face in video and predict neural activity from its movements.
+
+The verbs below are imported when they are first used, so that ``import napari_facemap`` is fast
+and needs neither PyTorch, napari nor Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_facemap.files.encoders import read_encoder, write_encoder
+    from napari_facemap.files.poses import read_poses, write_poses
+    from napari_facemap.files.predictions import read_predictions, write_predictions
+    from napari_facemap.files.recordings import read_recording
+    from napari_facemap.keypoints.models import list_models, load_model
+    from napari_facemap.keypoints.tracking import track
+    from napari_facemap.neural.encoder import fit_encoder, predict_recording
+    from napari_facemap.simulate.face import simulate_face
+    from napari_facemap.simulate.population import simulate_population
+    from napari_facemap.video.video import open_video
+
+try:
+    __version__ = _version("napari-facemap")
+except PackageNotFoundError:
+    __version__ = "unknown"
+
+_HOME = {
+    "open_video": "video.video",
+    "track": "keypoints.tracking",
+    "list_models": "keypoints.models",
+    "load_model": "keypoints.models",
+    "fit_encoder": "neural.encoder",
+    "predict_recording": "neural.encoder",
+    "read_poses": "files.poses",
+    "write_poses": "files.poses",
+    "read_recording": "files.recordings",
+    "read_encoder": "files.encoders",
+    "write_encoder": "files.encoders",
+    "read_predictions": "files.predictions",
+    "write_predictions": "files.predictions",
+    "simulate_face": "simulate.face",
+    "simulate_population": "simulate.population",
+}
+
+__all__ = [
+    "fit_encoder",
+    "list_models",
+    "load_model",
+    "open_video",
+    "predict_recording",
+    "read_encoder",
+    "read_poses",
+    "read_predictions",
+    "read_recording",
+    "simulate_face",
+    "simulate_population",
+    "track",
+    "write_encoder",
+    "write_poses",
+    "write_predictions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'napari_facemap' has no attribute {name!r}")
+    return getattr(import_module(f"napari_facemap.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

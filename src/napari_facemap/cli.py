@@ -1,0 +1,301 @@
+"""The command line: one subcommand a verb."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_facemap import __version__
+from napari_facemap.progress import Interruptible, ProgressBar
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``napari-facemap``.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        0 when all of it worked, 2 for bad input (one line on standard error says what was wrong
+        with which file), 130 when it was interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        _complain(error)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("napari-facemap: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _complain(error: Exception) -> None:
+    print(f"napari-facemap: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="napari-facemap",
+        description="Track a mouse's face in video and predict neural activity from it.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for add in (_add_demo, _add_info, _add_track, _add_encode, _add_train):
+        add(verbs)
+    return parser
+
+
+def _add_demo(verbs: Any) -> None:
+    verb = verbs.add_parser("demo", help="the whole way on a simulated mouse")
+    verb.add_argument("--output", type=Path, default=Path("napari-facemap-demo"), metavar="DIR")
+    verb.add_argument("--no-window", action="store_true", help="do not open napari at the end")
+    verb.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from napari_facemap.demo import run_demo
+
+    return run_demo(options.output, window=not options.no_window)
+
+
+def _add_info(verbs: Any) -> None:
+    verb = verbs.add_parser("info", help="what a video holds")
+    verb.add_argument("video", type=Path, metavar="VIDEO")
+    verb.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from napari_facemap.video.video import open_video
+
+    with open_video(options.video) as video:
+        n_frames, height, width = video.shape
+        last = video.times[-1] if n_frames else 0.0
+        print(f"file        {video.path}")
+        print(f"codec       {video.codec}")
+        print(f"frames      {n_frames}")
+        print(f"size        {width} x {height} pixels")
+        print(f"rate        {video.fps:.6g} frames/s (from the median time between frames)")
+        print(f"duration    {last:.3f} s from the first frame to the last")
+        print(f"bad frames  {len(video.bad_frames)} known")
+        for warning in video.warnings:
+            print(f"warning     {warning}")
+    return 0
+
+
+def _add_track(verbs: Any) -> None:
+    verb = verbs.add_parser("track", help="track keypoints in videos")
+    verb.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")
+    verb.add_argument("--model", metavar="NAME|PATH", help="built-in name or file of weights")
+    verb.add_argument(
+        "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="where the face is"
+    )
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument("--batch-size", type=int, metavar="N")
+    verb.add_argument("--compat", choices=("facemap",), help="points as Facemap makes them")
+    verb.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="by default VIDEO_FacemapPose.h5 beside each video; with several videos a folder",
+    )
+    verb.add_argument(
+        "--overwrite", action="store_true", help="replace keypoints that were edited by hand"
+    )
+    verb.set_defaults(run=_track)
+
+
+def _track(options: argparse.Namespace) -> int:
+    if len(options.videos) == 1:
+        return _track_one(options, options.videos[0], options.output)
+    if options.output is not None and options.output.suffix == ".h5":
+        raise ValueError(
+            f"{options.output}: expected a folder as --output for {len(options.videos)} videos."
+        )
+    names = [_pose_name(video) for video in options.videos]
+    if options.output is not None and len(set(names)) < len(names):
+        raise ValueError(f"{options.output}: several of the videos would be saved as one file.")
+    worst = 0
+    for video, name in zip(options.videos, names, strict=True):
+        try:
+            code = _track_one(options, video, options.output and options.output / name)
+        except (ValueError, OSError) as error:
+            _complain(error)
+            code = BAD_INPUT
+        if code == INTERRUPTED:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def _pose_name(video: Path) -> str:
+    return f"{video.stem}_FacemapPose.h5"
+
+
+def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> int:
+    from napari_facemap.files.poses import write_poses
+    from napari_facemap.keypoints.tracking import track
+    from napari_facemap.video.video import open_video
+
+    output = output or path.with_name(_pose_name(path))
+    _check_output(output, options.overwrite)
+    with open_video(path) as video, ProgressBar(path.name, "frame") as bar, Interruptible() as go:
+
+        def progress(done: int, total: int) -> bool:
+            bar(done, total)
+            return not go.stopped
+
+        poses = track(
+            video,
+            options.model,
+            options.box,
+            options.device,
+            progress,
+            options.batch_size,
+            options.compat,
+        )
+        warnings = video.warnings
+    write_poses(poses, output)
+    for warning in warnings:
+        print(f"napari-facemap: warning: {warning}", file=sys.stderr)
+    if not poses.attrs["complete"]:
+        print(
+            f"{output}: interrupted after {poses.attrs['frames_tracked']} of {len(poses.time)} frames"
+        )
+        return INTERRUPTED
+    print(f"{output}: {poses.sizes['keypoint']} keypoints in {poses.sizes['time']} frames")
+    return 0
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Refuse to replace anything but keypoints that tracking can make again."""
+    from napari_facemap.files.poses import PosesFileError, read_poses
+
+    if not output.exists():
+        return
+    try:
+        edited = bool(read_poses(output)["edited"].any())
+    except PosesFileError as error:
+        raise ValueError(
+            f"{output}: exists and is not a keypoint file; choose another --output."
+        ) from error
+    if edited and not overwrite:
+        raise ValueError(
+            f"{output}: holds keypoints edited by hand; choose another --output, or give "
+            "--overwrite to lose them."
+        )
+
+
+def _add_encode(verbs: Any) -> None:
+    verb = verbs.add_parser("encode", help="predict neural activity from keypoints")
+    verb.add_argument(
+        "--behavior", type=Path, required=True, metavar="FILE", help="keypoints, .h5"
+    )
+    verb.add_argument(
+        "--neural", type=Path, required=True, metavar="FILE", help=".npy or .npz, neuron x time"
+    )
+    verb.add_argument("--behavior-times", type=Path, metavar="FILE", help="seconds, one a frame")
+    verb.add_argument("--neural-times", type=Path, metavar="FILE", help="seconds, one a sample")
+    verb.add_argument("--neural-rate", type=float, metavar="HZ", help="instead of --neural-times")
+    verb.add_argument("--model", choices=("network", "linear"), default="network")
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument(
+        "--output", type=Path, metavar="DIR", help="by default NEURAL_encoder beside the file"
+    )
+    verb.set_defaults(run=_encode)
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from napari_facemap.files.encoders import write_encoder
+    from napari_facemap.files.predictions import write_predictions
+    from napari_facemap.files.recordings import read_recording
+    from napari_facemap.neural.encoder import Cancelled, fit_encoder, predict_recording
+
+    behavior = _behavior(options.behavior, options.behavior_times)
+    recording = read_recording(options.neural, options.neural_times, options.neural_rate)
+    output = options.output or options.neural.with_name(f"{options.neural.stem}_encoder")
+    with ProgressBar("fitting", "step") as bar, Interruptible() as go:
+
+        def progress(done: int, total: int) -> bool:
+            bar(done, total)
+            return not go.stopped
+
+        try:
+            encoder = fit_encoder(
+                behavior, recording, options.model, progress=progress, device=options.device
+            )
+        except Cancelled as error:
+            raise KeyboardInterrupt from error
+    prediction = predict_recording(encoder, behavior, recording)
+    write_predictions(prediction, output / "predictions.nc")
+    write_encoder(encoder, output / "encoder.safetensors")
+    explained = prediction["variance_explained"]
+    print(
+        f"{output}: {len(explained)} neurons, variance explained on test segments: "
+        f"mean {float(explained.mean()):.3f}, best {float(explained.max()):.3f}"
+    )
+    return 0
+
+
+def _behavior(path: Path, times_path: Path | None) -> xr.Dataset:
+    """Keypoints with times in seconds, from the file itself or from one beside it."""
+    from napari_facemap.files.poses import read_poses
+    from napari_facemap.files.recordings import read_times
+
+    poses = read_poses(path)
+    if times_path is None:
+        if poses.attrs.get("times_known", 1) == 0:
+            raise ValueError(
+                f"{path}: Facemap's keypoint files hold no times; give --behavior-times with "
+                f"the {poses.sizes['time']} frames' times in seconds."
+            )
+        return poses
+    times = read_times(times_path)
+    if len(times) != poses.sizes["time"]:
+        raise ValueError(
+            f"{times_path}: expected a time for each of the {poses.sizes['time']} frames of "
+            f"{path}, found {len(times)}."
+        )
+    return poses.assign_coords(time=times)
+
+
+def _add_train(verbs: Any) -> None:
+    verb = verbs.add_parser("train", help="train a keypoint model on labelled pictures")
+    verb.add_argument("faces", type=Path, metavar="FACES", help="folder with labels.csv")
+    verb.add_argument("--output", type=Path, required=True, metavar="FILE.safetensors")
+    verb.add_argument("--steps", type=int, default=3000, metavar="N", help="default: 3000")
+    verb.add_argument(
+        "--validation",
+        nargs="*",
+        metavar="TEXT",
+        help="keep pictures whose file name holds one of these out of training",
+    )
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from napari_facemap.built_in import VALIDATION_MICE, train_built_in
+    from napari_facemap.keypoints.training import TrainingOptions
+
+    if options.output.suffix != ".safetensors":
+        raise ValueError(f"{options.output}: expected --output to end in .safetensors.")
+    validation = VALIDATION_MICE if options.validation is None else options.validation
+    how = TrainingOptions(steps=options.steps, seed=options.seed)
+    train_built_in(options.faces, options.output, validation, how, options.device)
+    print(f"{options.output}: written with its card {options.output.with_suffix('.json').name}")
+    return 0

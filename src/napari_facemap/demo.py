@@ -1,0 +1,106 @@
+"""The whole way on a simulated mouse: video, keypoints, predicted neural activity, a picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from napari_facemap.figures import draw_summary
+from napari_facemap.files.encoders import write_encoder
+from napari_facemap.files.poses import write_poses
+from napari_facemap.files.predictions import write_predictions
+from napari_facemap.keypoints.tracking import track
+from napari_facemap.neural.encoder import fit_encoder, predict_recording
+from napari_facemap.progress import ProgressBar
+from napari_facemap.simulate.face import simulate_face
+from napari_facemap.simulate.population import simulate_population
+from napari_facemap.video.video import open_video
+
+FPS = 30.0
+SECONDS = 150
+NEURONS = 120
+
+
+def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int:
+    """Simulate a mouse, track its face, fit the encoder and write everything down.
+
+    Parameters
+    ----------
+    output : Path
+        Folder to write into; made when it is missing.
+    window : bool
+        Open the result in napari, where there is a screen.
+    seconds : float
+        Length of the video.
+
+    Returns
+    -------
+    int
+        0: all of it worked.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    video_path = output / "mouse.mp4"
+    face = simulate_face(int(seconds * FPS), fps=FPS, seed=3)
+    print(f"1/4  a simulated mouse: {seconds:g} s of video at {FPS:g} frames/s")
+    face.write(video_path)
+    population = simulate_population(face, n_neurons=NEURONS, seed=3)
+    recording = population.recording
+    np.savez(output / "neural.npz", activity=recording.activity, times=recording.times)
+
+    print("2/4  tracking keypoints")
+    with open_video(video_path) as video, ProgressBar("     tracking", "frame") as bar:
+        poses = track(video, progress=bar)
+        index = int(np.argmax(poses["confidence"].mean("keypoint").values))
+        frame = video[index]
+    write_poses(poses, output / "mouse_FacemapPose.h5")
+
+    print("3/4  fitting the encoder")
+    with ProgressBar("     fitting", "step") as bar:
+        encoder = fit_encoder(poses, recording, "network", progress=bar)
+    prediction = predict_recording(encoder, poses, recording)
+    write_encoder(encoder, output / "encoder.safetensors")
+    write_predictions(prediction, output / "predictions.nc")
+
+    draw_summary(frame, poses, index, prediction, output / "summary.png")
+    explained = float(prediction["variance_explained"].mean())
+    ceiling = float(population.explainable.mean())
+    print(f"4/4  variance explained on test segments: {explained:.2f}, explainable: {ceiling:.2f}")
+    _say_what_was_written(output)
+    if window:
+        _open_window(output)
+    return 0
+
+
+def _say_what_was_written(output: Path) -> None:
+    print(f"\nWritten to {output}:")
+    for name, what in (
+        ("mouse.mp4", "the face video"),
+        ("neural.npz", "neural activity (neuron x time) and its times"),
+        ("mouse_FacemapPose.h5", "the keypoints; napari and Facemap open it"),
+        ("encoder.safetensors", "the fitted encoder"),
+        ("predictions.nc", "measured and predicted activity, variance explained"),
+        ("summary.png", "a picture of both"),
+    ):
+        print(f"  {name:22s} {what}")
+
+
+def _open_window(output: Path) -> None:
+    if not has_screen():
+        print("\nNo screen here, so napari was not opened.")
+        return
+    try:
+        from napari_facemap.viewer.demo import show_demo
+    except ImportError as error:
+        print(f"\nnapari cannot open a window here ({error}): pip install 'napari[pyqt6]'.")
+        return
+    show_demo(output)
+
+
+def has_screen() -> bool:
+    """True where a window can be shown."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True

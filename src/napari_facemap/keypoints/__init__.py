@@ -1,0 +1,1 @@
+"""From frames to keypoints: the network, its runtime, tracking and training."""

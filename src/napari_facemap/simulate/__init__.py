@@ -1,0 +1,1 @@
+"""A mouse made of code: a face video and a neural population whose truth is known."""

@@ -1,0 +1,77 @@
+"""Whiskers: where they grow and how they bend and swing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_facemap.simulate.anatomy import Anatomy
+from napari_facemap.simulate.chance import generator
+
+TRACED = ("whisker(I)", "whisker(II)", "whisker(III)")
+TRACED_AT = 7.0
+"""Head units along the shaft from the skin to the keypoint."""
+
+# Root (forward, down), angle of the shaft (0 points back, 90 down), length relative to longest.
+_TRACED_ROOTS = ((54.0, 17.0, -14.0, 0.9), (53.5, 28.0, 22.0, 1.0), (60.0, 35.0, 66.0, 0.85))
+_ROWS = 5
+_PER_ROW = 6
+
+
+class Whiskers:
+    """The near side's whiskers at rest, in head units; the three traced ones come first.
+
+    Each is a parabola: root, direction, and a bend that grows with the square of the length.
+
+    Attributes
+    ----------
+    root : ndarray, shape (whisker, 2)
+        On the resting skin, forward and down.
+    angle : ndarray, shape (whisker,)
+        Radians; 0 points back and pi / 2 down.
+    length, bend, gain, weight : ndarray, shape (whisker,)
+        Head units; curvature times length, radians; swing relative to the whisking angle;
+        thickness of the shaft at its root.
+    """
+
+    def __init__(self, anatomy: Anatomy):
+        rng = generator(anatomy.whisker_seed, "whiskers")
+        n_traced, n_more = len(_TRACED_ROOTS), _ROWS * _PER_ROW
+        row, column = np.divmod(np.arange(n_more), _PER_ROW)
+        forward = column / (_PER_ROW - 1)
+        root = np.stack([57 + 27 * forward - 2.0 * row, 9 + 7.2 * row + 8 * forward], axis=1)
+        root += rng.normal(0, 1.1, root.shape)
+        # Those in front stand off to the front and down, those behind point back.
+        angle = -35 + 28 * row + 55 * forward + rng.normal(0, 9, n_more)
+        relative = (0.85 - 0.62 * forward) * rng.uniform(0.75, 1.1, n_more)
+
+        traced = np.array(_TRACED_ROOTS)
+        places = np.concatenate([traced[:, :2], root])
+        self.root = np.stack([anatomy.skin(u, v) for u, v in places])
+        self.angle = np.deg2rad(np.concatenate([traced[:, 2], angle]))
+        self.length = anatomy.whisker_length * np.concatenate([traced[:, 3], relative])
+        n = n_traced + n_more
+        self.bend = anatomy.whisker_bend * rng.normal(0.35, 0.25, n) * np.sign(np.cos(self.angle))
+        self.gain = np.concatenate([[1.0, 1.0, 1.0], rng.uniform(0.7, 1.1, n_more)])
+        self.weight = np.concatenate([np.full(n_traced, 1.0), rng.uniform(0.4, 0.8, n_more)])
+
+    def shaft(self, number: int | slice, along: np.ndarray, whisk: np.ndarray) -> np.ndarray:
+        """Places on shafts relative to their roots.
+
+        Parameters
+        ----------
+        number : int or slice
+            Which whiskers.
+        along : ndarray
+            Head units from the root; broadcasts against `whisk` and the whiskers.
+        whisk : ndarray
+            Whisking angle, degrees.
+
+        Returns
+        -------
+        ndarray, shape (..., 2)
+            Forward and down, head units.
+        """
+        angle = self.angle[number] + np.deg2rad(whisk) * self.gain[number]
+        aside = 0.5 * self.bend[number] / self.length[number] * along**2
+        cos, sin = np.cos(angle), np.sin(angle)
+        return np.stack([-cos * along + sin * aside, sin * along + cos * aside], axis=-1)

@@ -1,0 +1,1 @@
+"""Frames in: videos and arrays read frame by frame, and videos written."""

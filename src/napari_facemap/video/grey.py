@@ -1,0 +1,98 @@
+"""Grey levels of decoded frames, equal to those that OpenCV's grey conversion gives."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import av
+import numpy as np
+
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_GREY = ("gray", "gray8")
+_LUMA_FIRST = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
+# BT.601 weights of blue, green and red in 15-bit fixed point.
+_WEIGHTS = np.array([3735, 19235, 9798], np.uint32)
+
+
+def grey(frame: av.VideoFrame) -> np.ndarray:
+    """Grey picture of a decoded frame.
+
+    A grey or evenly tinted frame goes from luma through a table of 256 entries, a coloured one
+    through blue, green and red. A rotation that the file asks for is applied.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+        Any pixel format.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns)
+    """
+    name = frame.format.name
+    tint = _even_tint(frame) if name in _LUMA_FIRST else None
+    if name in _GREY:
+        picture = plane(frame, 0).copy()
+    elif tint is not None:
+        full = name.startswith("yuvj") or int(frame.color_range) == _FULL_RANGE
+        picture = luma_table(full, *tint)[plane(frame, 0)]
+    else:
+        picture = weigh(frame.to_ndarray(format="bgr24"))
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def weigh(bgr: np.ndarray) -> np.ndarray:
+    """Grey of blue, green and red by the weights of BT.601.
+
+    Parameters
+    ----------
+    bgr : ndarray of uint8, shape (..., 3)
+
+    Returns
+    -------
+    ndarray of uint8, shape (...)
+    """
+    return ((bgr @ _WEIGHTS + (1 << 14)) >> 15).astype(np.uint8)
+
+
+def plane(frame: av.VideoFrame, number: int) -> np.ndarray:
+    """One plane of a frame of 8 bits without its padding, as a view."""
+    held = frame.planes[number]
+    rows = np.frombuffer(held, np.uint8).reshape(-1, held.line_size)
+    return rows[: held.height, : held.width]
+
+
+@lru_cache(maxsize=64)
+def luma_table(full_range: bool, blue: int, red: int) -> np.ndarray:
+    """Grey level of each luma, for one value of both colour planes.
+
+    Parameters
+    ----------
+    full_range : bool
+        Whether luma goes from 0 to 255, or from 16 to 235.
+    blue, red : int
+        The colour planes; 128 is grey.
+
+    Returns
+    -------
+    ndarray of uint8, shape (256,)
+        For grey of limited range ``floor((luma - 16) * 255 / 219)``, clipped; for full range
+        luma itself.
+    """
+    if blue == red == 128:
+        levels = np.arange(256)
+        table = levels if full_range else (levels - 16) * 255 // 219
+        return np.clip(table, 0, 255).astype(np.uint8)
+    luma = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    tint = np.repeat(np.array([blue, red], np.uint8), 64).reshape(-1, 16)
+    frame = av.VideoFrame.from_ndarray(np.vstack([luma, tint]), format="yuv420p")
+    frame.color_range = _FULL_RANGE if full_range else 1
+    return weigh(frame.to_ndarray(format="bgr24")).ravel()
+
+
+def _even_tint(frame: av.VideoFrame) -> tuple[int, int] | None:
+    """The one value of each colour plane; None when the picture is coloured unevenly."""
+    blue, red = plane(frame, 1), plane(frame, 2)
+    tint = int(blue[0, 0]), int(red[0, 0])
+    return tint if (blue == tint[0]).all() and (red == tint[1]).all() else None

@@ -1,0 +1,1 @@
+"""What a person sees: readers, writers, layers, docks and plots for napari."""

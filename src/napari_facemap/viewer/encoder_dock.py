@@ -1,0 +1,328 @@
+"""Dock "Neural encoder": predict neural activity from the face, and see it beside the data."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Layer
+from napari.utils.theme import get_theme
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QListWidget,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_facemap.viewer.choices import LayerChoice
+from napari_facemap.viewer.layers import bare, recordings_of, store_of
+from napari_facemap.viewer.recording_dialog import RecordingDialog
+from napari_facemap.viewer.run_row import RunRow
+from napari_facemap.viewer.session import session_of
+from napari_facemap.viewer.tasks import one_line
+from napari_facemap.viewer.trace_math import trace_set
+from napari_facemap.viewer.traces import TracesPlot
+
+if TYPE_CHECKING:
+    import napari
+    import xarray as xr
+
+    from napari_facemap.neural.recording import Recording
+
+_SHOWN = 5  # neurons plotted at first, the best explained ones
+_ENCODER_FILES = "Neural encoders (*.safetensors)"
+_PREDICTION_FILES = "Predictions (*.nc)"
+
+
+class EncoderDock(QWidget):
+    """Fits an encoder from a keypoint layer to a recording and plots what it predicts.
+
+    The plot has a dock of its own below the video.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = bare(viewer)
+        self.session = session_of(viewer)
+        self.encoder: Any = None
+        self.prediction: xr.Dataset | None = None
+        self._opened: list[Recording] = []
+        self._recordings: list[Recording] = []
+        self._order = np.array([], int)
+        self.activity = QComboBox()
+        self.behavior = LayerChoice(viewer, _has_keypoints)
+        self.model = QComboBox()
+        self.run_row = RunRow("Fit", "steps")
+        self.neurons = QListWidget()
+        self.half_window = QDoubleSpinBox()
+        self.plot = TracesPlot()
+        self._build()
+        self._connect()
+        self._refresh_recordings()
+        self._refresh_buttons()
+
+    # -- building ---------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.model.addItem("network", "network")
+        self.model.addItem("linear", "linear")
+        self.half_window.setRange(0.5, 36_000)
+        self.half_window.setValue(15)
+        self.half_window.setPrefix("± ")
+        self.half_window.setSuffix(" s")
+        self.neurons.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.neurons.setToolTip("The best explained first; the chosen ones are plotted")
+        self.neurons.setMinimumHeight(80)
+        self.open_activity = QPushButton("Open…")
+        self.save_encoder = QPushButton("Save encoder…")
+        self.load_encoder = QPushButton("Load encoder…")
+        self.save_predictions = QPushButton("Save predictions…")
+        form = QFormLayout()
+        form.setVerticalSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Activity", _beside(self.activity, self.open_activity))
+        form.addRow("Behaviour", self.behavior)
+        form.addRow("Model", self.model)
+        form.addRow(self.run_row)
+        form.addRow("Neurons", self.neurons)
+        form.addRow("Window", self.half_window)
+        form.addRow(_beside(self.load_encoder, self.save_encoder))
+        form.addRow(self.save_predictions)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        if not hasattr(self.viewer, "window"):
+            layout.addWidget(self.plot)
+
+    def _connect(self) -> None:
+        self.open_activity.clicked.connect(self._on_open)
+        self.run_row.run.clicked.connect(self.fit)
+        self.run_row.finished.connect(self._on_done)
+        self.load_encoder.clicked.connect(self._on_load)
+        self.save_encoder.clicked.connect(self._on_save_encoder)
+        self.save_predictions.clicked.connect(self._on_save_predictions)
+        self.neurons.itemSelectionChanged.connect(self._show_selected)
+        self.half_window.valueChanged.connect(self.plot.set_half_window)
+        self.plot.window_changed.connect(self._on_window)
+        self.plot.time_chosen.connect(self.go_to_time)
+        self.behavior.chosen.connect(self.follow_time)
+        for event in ("inserted", "removed"):
+            emitter = getattr(self.viewer.layers.events, event)
+            emitter.connect(self._refresh_recordings, position="last")
+        self.viewer.dims.events.current_step.connect(self.follow_time, position="last")
+        self.viewer.events.theme.connect(self._take_theme)
+        self._take_theme()
+
+    def _take_theme(self, event: Any = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        self.plot.set_colors(theme.canvas.as_hex(), theme.text.as_hex())
+
+    def _show_plot(self) -> None:
+        """Give the plot a dock of its own below the video, also after it was closed."""
+        if hasattr(self.viewer, "window") and self.plot.parent() is None:
+            self.viewer.window.add_dock_widget(self.plot, name="Neural traces", area="bottom")
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def follow_time(self, event: Any = None) -> None:
+        """Put the cursor where the slider is."""
+        keypoints = self.session.keypoints_of(self.behavior.layer)
+        if keypoints is not None:
+            self.plot.set_time(keypoints.clock.time())
+
+    def go_to_time(self, seconds: float) -> None:
+        """Put the slider where the plot was clicked."""
+        keypoints = self.session.keypoints_of(self.behavior.layer)
+        if keypoints is not None:
+            keypoints.clock.go_to_time(seconds)
+
+    def _on_window(self, half: float) -> None:
+        self.half_window.blockSignals(True)
+        self.half_window.setValue(half)
+        self.half_window.blockSignals(False)
+
+    # -- activity -------------------------------------------------------------------------------------
+
+    @property
+    def recording(self) -> Recording | None:
+        """Activity that is chosen."""
+        index = self.activity.currentIndex()
+        return self._recordings[index] if 0 <= index < len(self._recordings) else None
+
+    def add_recording(self, recording: Recording) -> None:
+        """Offer a recording, and choose it."""
+        self._opened.append(recording)
+        self._refresh_recordings()
+        self.activity.setCurrentIndex(len(self._recordings) - 1)
+
+    def _on_open(self) -> None:
+        dialog = RecordingDialog(self)
+        if dialog.exec() and dialog.recording is not None:
+            self.add_recording(dialog.recording)
+
+    def _refresh_recordings(self, event: Any = None) -> None:
+        before = self.recording
+        self._recordings = [*recordings_of(self.viewer.layers), *self._opened]
+        self.activity.clear()
+        for recording in self._recordings:
+            count = len(recording.activity)
+            self.activity.addItem(f"{recording.name or 'activity'} ({count:,} neurons)")
+        for index, recording in enumerate(self._recordings):
+            if recording is before:
+                self.activity.setCurrentIndex(index)
+
+    # -- fitting --------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Fit the chosen model to the chosen activity."""
+        chosen = self._chosen()
+        if chosen is not None:
+            self.run_row.start(partial(_fit, *chosen, self.model.currentData()))
+
+    def use_encoder(self, encoder: Any) -> None:
+        """Predict the chosen activity with an encoder that was fitted before."""
+        chosen = self._chosen()
+        if chosen is not None:
+            self.run_row.start(partial(_predict, *chosen, encoder))
+
+    def _chosen(self) -> tuple[xr.Dataset, Recording] | None:
+        store = store_of(self.behavior.layer)
+        if store is None:
+            self.run_row.show_error("Track a video or open a keypoint file first.")
+            return None
+        if self.recording is None:
+            self.run_row.show_error("Open the neural activity first.")
+            return None
+        return store.to_poses(predictions=False), self.recording
+
+    def _on_done(self, result: tuple[Any, xr.Dataset] | None) -> None:
+        if result is None:
+            self.run_row.show_text("Cancelled; the encoder from before stays.")
+            return
+        self.encoder, self.prediction = result
+        self.show_prediction(self.prediction)
+        explained = np.nanmean(self.prediction["variance_explained"].values)
+        self.run_row.show_text(f"Explains {100 * explained:.1f} % of the variance in test data.")
+        self._refresh_buttons()
+
+    # -- plotting -------------------------------------------------------------------------------------
+
+    def show_prediction(self, prediction: xr.Dataset) -> None:
+        """Plot a prediction, the best explained neurons first."""
+        traces = trace_set(prediction)
+        self._show_plot()
+        self._order = traces.best_first()
+        self.plot.set_traces(traces)
+        self.neurons.blockSignals(True)
+        self.neurons.clear()
+        for neuron in self._order:
+            explained = traces.variance_explained[neuron]
+            score = "" if np.isnan(explained) else f"   {100 * explained:.1f} %"
+            self.neurons.addItem(f"{traces.names[neuron]}{score}")
+        for row in range(min(_SHOWN, self.neurons.count())):
+            self.neurons.item(row).setSelected(True)
+        self.neurons.blockSignals(False)
+        self._show_selected()
+        self.follow_time()
+
+    def _show_selected(self) -> None:
+        rows = sorted(index.row() for index in self.neurons.selectedIndexes())
+        self.plot.set_neurons([int(self._order[row]) for row in rows])
+
+    # -- files ----------------------------------------------------------------------------------------
+
+    def _refresh_buttons(self) -> None:
+        self.save_encoder.setEnabled(self.encoder is not None)
+        self.save_predictions.setEnabled(self.prediction is not None)
+
+    def _on_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load encoder", "", _ENCODER_FILES)
+        if path:
+            self._try(partial(self._load, path))
+
+    def _load(self, path: str) -> None:
+        from napari_facemap.files.encoders import read_encoder
+
+        self.use_encoder(read_encoder(path))
+
+    def _on_save_encoder(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save encoder", "encoder.safetensors", _ENCODER_FILES
+        )
+        if path:
+            self._try(partial(self._save_encoder, path))
+
+    def _save_encoder(self, path: str) -> None:
+        from napari_facemap.files.encoders import write_encoder
+
+        write_encoder(self.encoder, path)
+        self.run_row.show_text(f"Saved {path}.")
+
+    def _on_save_predictions(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save predictions", "predictions.nc", _PREDICTION_FILES
+        )
+        if path:
+            self._try(partial(self._save_predictions, path))
+
+    def _save_predictions(self, path: str) -> None:
+        from napari_facemap.files.predictions import write_predictions
+
+        write_predictions(self.prediction, path)
+        self.run_row.show_text(f"Saved {path}.")
+
+    def _try(self, action: Any) -> None:
+        try:
+            action()
+        except (ValueError, OSError) as error:
+            self.run_row.show_error(one_line(error))
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what is running and let go of the viewer."""
+        self.run_row.stop()
+        self.behavior.disconnect_viewer()
+        for name in ("inserted", "removed"):
+            getattr(self.viewer.layers.events, name).disconnect(self._refresh_recordings)
+        self.viewer.dims.events.current_step.disconnect(self.follow_time)
+        self.viewer.events.theme.disconnect(self._take_theme)
+        super().closeEvent(event)
+
+
+def _fit(poses: Any, recording: Any, model: str, progress: Any) -> tuple[Any, Any] | None:
+    from napari_facemap.neural.encoder import Cancelled, fit_encoder, predict_recording
+
+    try:
+        encoder = fit_encoder(poses, recording, model=model, progress=progress)
+    except Cancelled:
+        return None
+    return encoder, predict_recording(encoder, poses, recording)
+
+
+def _predict(poses: Any, recording: Any, encoder: Any, progress: Any) -> tuple[Any, Any]:
+    from napari_facemap.neural.encoder import predict_recording
+
+    return encoder, predict_recording(encoder, poses, recording)
+
+
+def _has_keypoints(layer: Layer) -> bool:
+    return store_of(layer) is not None
+
+
+def _beside(*widgets: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for index, widget in enumerate(widgets):
+        layout.addWidget(widget, stretch=1 if index == 0 else 0)
+    return row

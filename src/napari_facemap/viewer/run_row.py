@@ -1,0 +1,113 @@
+"""Run and Cancel, a bar with rate and time left, and one line for what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_facemap.viewer.tasks import Task, describe_rate
+
+
+class RunRow(QWidget):
+    """Runs one `Task` at a time and shows it.
+
+    Parameters
+    ----------
+    title : str
+        On the button that runs.
+    unit : str
+        What is counted, such as "frames".
+    """
+
+    finished = Signal(object)
+    """What the work returned, also when it was cancelled."""
+
+    def __init__(self, title: str, unit: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._unit = unit
+        self.task: Task | None = None
+        self.run = QPushButton(title)
+        self.cancel = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.text = QLabel()
+        self.cancel.setEnabled(False)
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.bar.setVisible(False)
+        self.text.setWordWrap(True)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run, stretch=2)
+        buttons.addWidget(self.cancel, stretch=1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(buttons)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.text)
+        self.cancel.clicked.connect(self._on_cancel)
+
+    @property
+    def running(self) -> bool:
+        """Whether work goes on."""
+        return self.task is not None
+
+    def start(self, work: Callable[..., Any]) -> None:
+        """Run `work(progress)` beside the window."""
+        if self.task is not None:
+            return
+        self.run.setEnabled(False)
+        self.cancel.setEnabled(True)
+        self.bar.setRange(0, 0)
+        self.bar.setVisible(True)
+        self.show_text("Starting …")
+        self.task = Task(work, self)
+        self.task.progressed.connect(self._on_progress)
+        self.task.finished.connect(self._on_finished)
+        self.task.failed.connect(self._on_failed)
+        self.task.start()
+
+    def stop(self) -> None:
+        """Ask the work to stop, for good, and wait for it a little."""
+        if self.task is not None:
+            self.task.cancel()
+            self.task.wait()
+
+    def show_text(self, text: str) -> None:
+        """Say something."""
+        self.text.setStyleSheet("")
+        self.text.setText(text)
+
+    def show_error(self, text: str) -> None:
+        """Say what is wrong."""
+        self.text.setStyleSheet("color: #ff8a80;")
+        self.text.setText(text)
+
+    def _on_cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            self.cancel.setEnabled(False)
+            self.show_text("Stopping …")
+
+    def _on_progress(self, done: int, total: int, rate: float, left: float) -> None:
+        if self.task is None or self.task.cancelled:
+            return
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.show_text(describe_rate(done, total, rate, left, self._unit))
+
+    def _on_finished(self, result: Any) -> None:
+        self._end()
+        self.finished.emit(result)
+
+    def _on_failed(self, text: str) -> None:
+        self._end()
+        self.show_error(text)
+
+    def _end(self) -> None:
+        self.task = None
+        self.bar.setVisible(False)
+        self.run.setEnabled(True)
+        self.cancel.setEnabled(False)
+        self.show_text("")

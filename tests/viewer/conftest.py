@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Before napari is imported: it saves its settings, and tests shall not change a person's.
+os.environ["NAPARI_CONFIG"] = os.path.join(
+    tempfile.mkdtemp(prefix="napari-facemap-"), "settings.yaml"
+)
+
+import numpy as np
+import pytest
+
+from napari_facemap.keypoints.poses import make_poses
+from napari_facemap.keypoints.store import KeypointStore
+
+NAMES = ("eye(top)", "eye(back)", "nose(tip)", "mouth", "paw")
+
+
+@pytest.fixture
+def make_store():
+    """Stores whose keypoint k of frame t lies at x = 10 k + t / 10, y = 20 + k."""
+
+    def make(n_frames=100, fps=50.0, names=NAMES):
+        frame = np.arange(n_frames)[:, None]
+        row = np.arange(len(names))
+        x = 10 * row + frame / 10
+        y = np.broadcast_to(20 + row, x.shape)
+        confidence = np.full(x.shape, 0.9, np.float32)
+        poses = make_poses(
+            np.stack([x, y], axis=1), confidence, names, frame[:, 0] / fps, attrs={"model": "m"}
+        )
+        return KeypointStore(poses)
+
+    return make
+
+
+@pytest.fixture
+def viewer():
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def add_video():
+    """Add an image over time with a scale in seconds, as the reader does."""
+
+    def add(viewer, n_frames=100, fps=50.0, shape=(60, 80), **metadata):
+        return viewer.add_image(
+            np.zeros((n_frames, *shape), np.uint8),
+            scale=(1 / fps, 1, 1),
+            units=("s", "pixel", "pixel"),
+            axis_labels=("time", "y", "x"),
+            name="video",
+            contrast_limits=(0, 255),
+            metadata=metadata,
+        )
+
+    return add
+
+
+@pytest.fixture
+def screen():
+    """Skip where windows cannot be opened."""
+    if os.name == "posix" and not os.environ.get("DISPLAY"):
+        pytest.skip("needs a screen: run under xvfb-run")

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import sys
+import threading
+import types
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import xarray as xr
+from napari.components import ViewerModel
+
+from napari_facemap.viewer.keypoint_layer import layer_data
+from napari_facemap.viewer.layers import RECORDING
+from napari_facemap.viewer.session import session_of
+
+N_NEURONS = 8
+
+
+@dataclass
+class FakeRecording:
+    activity: np.ndarray
+    times: np.ndarray
+    names: list | None = None
+    name: str = ""
+
+
+class FakeEncoders:
+    """Stands in for `neural.encoder`: waits on request, and predicts half of what was measured."""
+
+    class Cancelled(Exception):
+        pass
+
+    def __init__(self):
+        self.models = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def fit_encoder(self, behavior, recording, model="network", progress=None, **options):
+        self.models.append(model)
+        for done in range(1, 11):
+            if progress(done, 10) is False:
+                raise self.Cancelled
+            if done == 5:
+                self.go_on.wait(5)
+        return model
+
+    def predict_recording(self, encoder, behavior, recording):
+        activity = recording.activity
+        n_neurons, n_times = activity.shape
+        explained = np.linspace(0.1, 0.8, n_neurons)
+        return xr.Dataset(
+            {
+                "measured": (("neuron", "time"), activity),
+                "predicted": (("neuron", "time"), activity / 2),
+                "variance_explained": ("neuron", explained),
+                "test": ("time", np.arange(n_times) % 100 < 20),
+            },
+            coords={"time": recording.times},
+        )
+
+
+@pytest.fixture
+def encoders(monkeypatch):
+    fake = FakeEncoders()
+    module = types.ModuleType("napari_facemap.neural.encoder")
+    for name in ("Cancelled", "fit_encoder", "predict_recording"):
+        setattr(module, name, getattr(fake, name))
+    monkeypatch.setitem(sys.modules, "napari_facemap.neural.encoder", module)
+    return fake
+
+
+@pytest.fixture
+def dock(screen, qtbot, encoders, add_video, make_store):
+    from napari_facemap.viewer.encoder_dock import EncoderDock
+
+    viewer = ViewerModel()
+    # 60 s of video at 25 Hz; activity at 10 Hz that started 3 s later.
+    recording = FakeRecording(
+        np.random.default_rng(0).normal(size=(N_NEURONS, 500)).astype(np.float32),
+        3.0 + np.arange(500) / 10,
+        name="sample",
+    )
+    add_video(viewer, 1500, fps=25.0, shape=(8, 8), **{RECORDING: recording})
+    session_of(viewer).add_keypoints(layer_data(make_store(1500, fps=25.0)))
+    dock = EncoderDock(viewer)
+    qtbot.addWidget(dock)
+    dock.resize(1200, 320)
+    dock.show()
+    qtbot.waitExposed(dock)
+    return dock
+
+
+def click_fit(dock, qtbot):
+    from qtpy.QtCore import Qt
+
+    with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
+        qtbot.mouseClick(dock.run_row.run, Qt.MouseButton.LeftButton)
+
+
+def test_fit_shows_the_best_neurons(dock, qtbot, encoders):
+    assert dock.activity.currentText() == "sample (8 neurons)"
+    assert not dock.save_encoder.isEnabled()
+    dock.model.setCurrentText("linear")
+    click_fit(dock, qtbot)
+    assert encoders.models == ["linear"]
+    assert dock.neurons.item(0).text() == "7   80.0 %"
+    assert len(dock.neurons.selectedItems()) == 5
+    assert dock.save_encoder.isEnabled()
+    assert "45.0 %" in dock.run_row.text.text()
+    click_fit(dock, qtbot)
+    assert dock.encoder == "linear"
+
+
+def test_cancel_keeps_the_encoder_from_before(dock, qtbot, encoders):
+    from qtpy.QtCore import Qt
+
+    click_fit(dock, qtbot)
+    encoders.go_on.clear()
+    dock.model.setCurrentText("linear")
+    qtbot.mouseClick(dock.run_row.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "of 10 steps" in dock.run_row.text.text())
+    qtbot.mouseClick(dock.run_row.cancel, Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
+        encoders.go_on.set()
+    assert dock.encoder == "network"
+    assert dock.run_row.text.text().startswith("Cancelled")
+
+
+def test_cursor_and_slider_are_one(dock, qtbot):
+    from qtpy.QtCore import QPointF, Qt
+
+    click_fit(dock, qtbot)
+    dock.viewer.dims.set_current_step(0, 250)
+    assert dock.plot.time == pytest.approx(10.0)
+    start, stop = dock.plot.shown_window
+    assert start <= 10 <= stop
+    assert stop - start == pytest.approx(30)
+    view = dock.plot.plot.getViewBox()
+    wanted = start + 0.7 * (stop - start)
+    spot = dock.plot.plot.mapFromScene(view.mapViewToScene(QPointF(wanted, -1.5)))
+    qtbot.mouseClick(dock.plot.plot.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    qtbot.waitUntil(lambda: dock.viewer.dims.current_step[0] != 250)
+    assert dock.viewer.dims.current_step[0] / 25 == pytest.approx(wanted, abs=0.1)
+    assert dock.plot.time == pytest.approx(wanted, abs=0.1)
+
+
+def test_traces_lie_at_their_own_seconds(dock, qtbot):
+    click_fit(dock, qtbot)
+    dock.viewer.dims.set_current_step(0, 0)
+    measured, predicted = dock.plot._curves[0]
+    assert measured.getData()[0][0] == pytest.approx(3.0)
+    np.testing.assert_allclose(measured.getData()[0], predicted.getData()[0])
+    dock.half_window.setValue(4)
+    start, stop = dock.plot.shown_window
+    assert stop - start == pytest.approx(8)
+
+
+def test_choosing_neurons(dock, qtbot):
+    click_fit(dock, qtbot)
+    dock.neurons.clearSelection()
+    dock.neurons.item(3).setSelected(True)
+    assert dock.plot._neurons == [4]
+    dock.neurons.clearSelection()
+    assert dock.plot._neurons == []
+
+
+def test_what_is_missing_is_said(dock, qtbot):
+    dock.viewer.layers.remove("keypoints")
+    dock.fit()
+    assert "Track a video" in dock.run_row.text.text()
+
+
+def test_activity_is_missing(dock, qtbot):
+    dock.viewer.layers.remove("video")
+    dock.fit()
+    assert "Open the neural activity" in dock.run_row.text.text()
+
+
+def test_another_recording_can_be_opened(dock, qtbot):
+    other = FakeRecording(np.zeros((3, 50), np.float32), np.arange(50) / 5, name="other")
+    dock.add_recording(other)
+    assert dock.recording is other
+    click_fit(dock, qtbot)
+    assert dock.neurons.count() == 3

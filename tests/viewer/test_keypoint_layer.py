@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_facemap.viewer.keypoint_layer import layer_data
+from napari_facemap.viewer.keys import KEYS
+from napari_facemap.viewer.session import session_of
+
+
+@pytest.fixture
+def shown(viewer, add_video, make_store):
+    add_video(viewer)
+    keypoints = session_of(viewer).add_keypoints(layer_data(make_store()))
+    viewer.dims.set_current_step(0, 0)
+    return keypoints
+
+
+def rows_of(keypoints):
+    return keypoints.layer.data
+
+
+def test_rows_follow_the_slider(viewer, shown):
+    for frame in (0, 7, 99, 50):
+        viewer.dims.set_current_step(0, frame)
+        expected = shown.store.frame(frame).position[:, ::-1]
+        np.testing.assert_allclose(rows_of(shown), expected, atol=1e-5)
+    assert list(shown.layer.features["keypoint"]) == list(shown.names)
+
+
+def test_drag_is_written_by_name_and_frame(viewer, shown):
+    viewer.dims.set_current_step(0, 7)
+    shown.layer.selected_data = {2}
+    data = shown.layer.data.copy()
+    data[2] = (5.5, 6.5)
+    shown.layer.data[2] = data[2]
+    # What napari emits when the mouse lets go.
+    shown.layer.events.data(
+        value=shown.layer.data, action="changed", data_indices=(2,), vertex_indices=((),)
+    )
+    points = shown.store.frame(7)
+    assert points.position[2].tolist() == [6.5, 5.5]
+    assert points.edited.tolist() == [False, False, True, False, False]
+    assert shown.store.n_edits == 1
+    np.testing.assert_allclose(shown.layer.border_color[2], [1, 1, 1, 1])
+    viewer.dims.set_current_step(0, 8)
+    assert not shown.store.frame(8).edited.any()
+    viewer.dims.set_current_step(0, 7)
+    np.testing.assert_allclose(rows_of(shown)[2], [5.5, 6.5])
+
+
+def test_setting_data_as_a_script_does_edits_only_what_moved(shown):
+    data = shown.layer.data.copy()
+    data[1] = (1, 2)
+    shown.layer.data = data
+    assert shown.store.frame(0).edited.tolist() == [False, True, False, False, False]
+
+
+def test_delete_hides_and_add_brings_back(viewer, shown):
+    viewer.dims.set_current_step(0, 4)
+    shown.layer.selected_data = {1, 3}
+    shown.layer.remove_selected()
+    assert len(rows_of(shown)) == 5
+    assert shown.layer.shown.tolist() == [True, False, True, False, True]
+    assert np.isnan(shown.store.frame(4).position[[1, 3]]).all()
+    assert list(shown.layer.features["keypoint"]) == list(shown.names)
+    shown.layer.add((11.0, 12.0))
+    assert shown.store.frame(4).position[1].tolist() == [12, 11]
+    assert shown.layer.shown.tolist() == [True, True, True, False, True]
+    assert len(rows_of(shown)) == 5
+    assert np.isfinite(rows_of(shown)).all()
+
+
+def test_adding_when_nothing_is_hidden_changes_nothing(shown):
+    shown.layer.add((11.0, 12.0))
+    assert len(rows_of(shown)) == 5
+    assert shown.store.n_edits == 0
+
+
+def test_a_drag_does_not_revive_a_hidden_keypoint(shown):
+    shown.layer.selected_data = {1}
+    shown.layer.remove_selected()
+    shown.layer.data[1] += 3
+    shown.layer.events.data(
+        value=shown.layer.data, action="changed", data_indices=(1,), vertex_indices=((),)
+    )
+    assert np.isnan(shown.store.frame(0).position[1]).all()
+
+
+def test_undo_goes_to_the_frame(viewer, shown):
+    viewer.dims.set_current_step(0, 4)
+    shown.layer.selected_data = {1}
+    shown.layer.remove_selected()
+    viewer.dims.set_current_step(0, 60)
+    shown.undo()
+    assert viewer.dims.current_step[0] == 4
+    assert shown.layer.shown.all()
+    shown.redo()
+    assert not shown.layer.shown[1]
+
+
+def test_keys_reach_the_store(viewer, shown):
+    keymap = shown.layer.keymap
+    assert len(keymap) >= len(KEYS)
+    viewer.dims.set_current_step(0, 3)
+    by_text = {str(binding): function for binding, function in keymap.items()}
+    by_text["Ctrl+C"](shown.layer)
+    viewer.dims.set_current_step(0, 9)
+    by_text["Ctrl+V"](shown.layer)
+    assert shown.store.frame(9).edited.all()
+    np.testing.assert_allclose(shown.store.frame(9).position, shown.store.prediction(3).position)
+    by_text["Ctrl+Z"](shown.layer)
+    assert shown.store.n_edits == 0
+
+
+def test_review_keys_move_the_slider(viewer, shown):
+    shown.store.delete(20, ["paw"])
+    shown.store._confidence[30, 0] = 0.1
+    shown.next_edited()
+    assert viewer.dims.current_step[0] == 20
+    shown.next_low_confidence()
+    assert viewer.dims.current_step[0] == 30
+    shown.previous_edited()
+    assert viewer.dims.current_step[0] == 20
+    shown.previous_low_confidence()
+    assert viewer.dims.current_step[0] == 20
+
+
+def test_unsure_keypoints_are_dim(viewer, shown):
+    shown.store._confidence[5, 0] = 0.0
+    viewer.dims.set_current_step(0, 5)
+    assert shown.layer.face_color[0, 3] == pytest.approx(0.25)
+    assert shown.layer.face_color[1, 3] > 0.9
+
+
+def test_frames_are_right_beside_layers_of_other_clocks_and_more_axes(viewer, shown):
+    # A fast calcium movie takes over the slider's steps, and a 4-D image shifts the axes.
+    viewer.add_image(
+        np.zeros((2, 1000, 4, 4), np.uint8),
+        scale=(1, 0.002, 1, 1),
+        units=("pixel", "s", "pixel", "pixel"),
+    )
+    viewer.dims.set_point(1, 37 / 50)
+    assert viewer.dims.current_step[1] == 370
+    assert shown.frame == 37
+    np.testing.assert_allclose(rows_of(shown), shown.store.frame(37).position[:, ::-1], atol=1e-5)
+    shown.clock.go_to_frame(12)
+    assert viewer.dims.point[1] == pytest.approx(12 / 50)
+
+
+def test_frames_are_right_on_a_translated_video(viewer, shown):
+    viewer.layers["video"].translate = (3.0, 0, 0)
+    viewer.dims.set_point(0, 3.0 + 9 / 50)
+    assert shown.frame == 9
+
+
+def test_a_duplicate_is_independent(viewer, shown):
+    data, attributes, kind = shown.layer.as_layer_data_tuple()
+    from napari.layers import Layer
+
+    twin = viewer.add_layer(Layer.create(data.copy(), attributes, kind))
+    other = session_of(viewer).keypoints_of(twin)
+    assert other is not None
+    assert other.store is not shown.store
+    other.store.delete(0, ["paw"])
+    assert shown.store.n_edits == 0
+
+
+def test_two_keypoint_layers_are_both_followed(viewer, shown, make_store):
+    other = session_of(viewer).add_keypoints(layer_data(make_store(names=("a", "b"))))
+    viewer.dims.set_current_step(0, 33)
+    for keypoints in (shown, other):
+        np.testing.assert_allclose(
+            rows_of(keypoints), keypoints.store.frame(33).position[:, ::-1], atol=1e-5
+        )
+
+
+def test_a_removed_layer_is_let_go(viewer, shown):
+    layer, before = shown.layer, shown.layer.data.copy()
+    viewer.layers.remove(layer)
+    viewer.dims.set_current_step(0, 50)
+    np.testing.assert_array_equal(layer.data, before)
+    assert session_of(viewer).keypoint_layers == []
+    viewer.add_layer(layer)
+    np.testing.assert_allclose(layer.data, shown.store.frame(50).position[:, ::-1], atol=1e-5)
+
+
+def test_removing_the_video_leaves_the_layer_usable(viewer, shown):
+    viewer.layers.remove("video")
+    assert shown.frame == 0
+    shown.layer.selected_data = {0}
+    shown.layer.remove_selected()
+    assert len(rows_of(shown)) == 5
+
+
+def test_other_keypoints_in_the_same_layer(viewer, shown, make_store):
+    viewer.dims.set_current_step(0, 10)
+    shown.set_store(make_store(names=("nose(tip)", "paw", "whisker(I)", "x", "y", "z", "w")))
+    assert len(rows_of(shown)) == 7
+    assert shown.layer.features["keypoint"].iloc[0] == "nose(tip)"
+    np.testing.assert_allclose(rows_of(shown), shown.store.frame(10).position[:, ::-1], atol=1e-5)
+    shown.layer.selected_data = {6}
+    shown.layer.remove_selected()
+    assert np.isnan(shown.store.frame(10).position[6]).all()
+
+
+def test_times_come_from_the_video_when_the_file_had_none(viewer, add_video, make_store):
+    store = make_store()
+    store.attrs["times_known"] = 0
+    store.times = np.arange(100.0)
+    keypoints = session_of(viewer).add_keypoints(layer_data(store))
+    add_video(viewer, fps=25.0)
+    np.testing.assert_allclose(keypoints.store.times, np.arange(100) / 25)
+
+
+def test_a_session_ends_with_its_viewer(make_store):
+    viewer = ViewerModel()
+    session = weakref.ref(session_of(viewer))
+    session().add_keypoints(layer_data(make_store()))
+    del viewer
+    gc.collect()
+    assert session() is None
+
+
+def test_a_step_is_as_quick_in_a_million_frames(viewer, make_store):
+    from dask import array as da
+
+    n_frames = 1_000_000
+    viewer.add_image(
+        da.zeros((n_frames, 60, 80), chunks=(5000, 60, 80), dtype=np.uint8),
+        scale=(0.02, 1, 1),
+        units=("s", "pixel", "pixel"),
+        contrast_limits=(0, 255),
+    )
+    keypoints = session_of(viewer).add_keypoints(layer_data(make_store(n_frames)))
+    taken = []
+    for frame in np.random.default_rng(0).integers(0, n_frames, 30):
+        # Without the image: what we add to a step.
+        viewer.layers[0].visible = False
+        start = time.perf_counter()
+        viewer.dims.set_current_step(0, int(frame))
+        taken.append(time.perf_counter() - start)
+        assert keypoints.frame == frame
+    assert np.median(taken) < 0.05  # 20 ms where nothing else runs
