@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,9 @@ def train_built_in(
     kept = [f for f in labelled if all(f is not other for other in held_out)]
     if not kept:
         raise ValueError(f"{faces}: expected labelled pictures to train on, found none.")
+    print("drawing simulated mice", flush=True)
     network, history = train(
-        kept, held_out, len(KEYPOINTS), SimulatedFaces(), options, device, _print_row
+        kept, held_out, len(KEYPOINTS), SimulatedFaces(seed=options.seed), options, device, _print_row
     )
     card = {
         "keypoints": list(KEYPOINTS),
@@ -83,15 +84,31 @@ def train_built_in(
 
 
 class SimulatedFaces:
-    """Draws labelled pictures of simulated mice, a new mouse each time."""
+    """Labelled pictures of simulated mice, drawn once and picked at random.
+
+    Parameters
+    ----------
+    n_mice, per_mouse : int
+        Mice, and pictures of each.
+    seed : int
+        Which mice.
+    """
+
+    def __init__(self, n_mice: int = 160, per_mouse: int = 5, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        mice = rng.integers(1000, 2**31, n_mice).tolist()
+        self.faces = [face for mouse in mice for face in _pictures(mouse, per_mouse, rng)]
 
     def __call__(self, rng: np.random.Generator) -> LabelledFace:
-        """Draw one."""
-        seed = int(rng.integers(2**31))
-        face = simulate_face(n_frames=1000, fps=50.0, size=(240, 320), seed=seed)
-        frame = int(rng.integers(1000))
-        xy = face.poses["position"].values[frame]
-        return LabelledFace(face.frame(frame), xy.astype(float), f"simulated/{seed}/{frame}")
+        """Pick one."""
+        return self.faces[rng.integers(len(self.faces))]
+
+
+def _pictures(mouse: int, n: int, rng: np.random.Generator) -> Iterator[LabelledFace]:
+    face = simulate_face(n_frames=2000, fps=50.0, size=(240, 320), seed=mouse)
+    position = face.poses["position"].values.astype(float)
+    for frame in rng.choice(len(position), n, replace=False).tolist():
+        yield LabelledFace(face.frame(frame), position[frame], f"simulated/{mouse}/{frame}")
 
 
 def _counts(faces: Sequence[LabelledFace]) -> dict[str, int]:

@@ -65,3 +65,41 @@ def screen():
     """Skip where windows cannot be opened."""
     if os.name == "posix" and not os.environ.get("DISPLAY"):
         pytest.skip("needs a screen: run under xvfb-run")
+
+
+@pytest.fixture
+def drag(qtbot):
+    """Drag with the left mouse button from one (x, y) of the frame to another."""
+    from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtOpenGLWidgets import QOpenGLWidget
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+
+    def drag_on_canvas(viewer, start, stop):
+        (canvas,) = (
+            widget
+            for top in QApplication.topLevelWidgets()
+            for widget in top.findChildren(QOpenGLWidget)
+            if widget.isVisible() and widget.width() > 200
+        )
+        zoom, (_, cy, cx) = viewer.camera.zoom, viewer.camera.center
+        middle = np.array([canvas.width(), canvas.height()]) / 2
+        steps = np.linspace(start, stop, 5)
+        path = [(step - (cx, cy)) * zoom + middle for step in (*steps, steps[-1])]
+        points = [QPoint(*(int(v) for v in np.round(place))) for place in path]
+        QTest.mouseMove(canvas, points[0])
+        QTest.mousePress(canvas, left, pos=points[0])
+        for point in points[1:]:
+            qtbot.wait(30)  # napari leaves out moves that come too fast
+            there, on_screen = QPointF(point), QPointF(canvas.mapToGlobal(point))
+            no_button = Qt.MouseButton.NoButton
+            move = QMouseEvent(QEvent.Type.MouseMove, there, on_screen, no_button, left, none)
+            QApplication.sendEvent(canvas, move)
+        qtbot.wait(30)
+        QTest.mouseRelease(canvas, left, pos=points[-1])
+        QApplication.processEvents()
+
+    return drag_on_canvas

@@ -13,8 +13,8 @@ from napari_facemap.simulate.chance import generator
 _OUTLINE = np.array(
     [
         (-330, -50), (-230, -62), (-150, -66), (-85, -64), (-30, -55), (18, -37), (52, -22),
-        (76, -10), (90, -1), (97, 6), (100, 13), (98.5, 21), (94, 28), (88, 39), (77, 51),
-        (62, 62), (52, 68), (43, 71), (30, 76), (0, 92), (-50, 116), (-130, 150), (-330, 210),
+        (75, -11), (90, -2.5), (97.5, 4), (100.5, 12), (98.5, 21), (94.5, 28), (91, 38), (82, 52),
+        (69, 61.5), (58, 64.5), (51, 69), (43, 72), (32, 75), (0, 90), (-50, 116), (-130, 150), (-330, 210),
     ],
     float,
 )  # fmt: skip
@@ -83,13 +83,13 @@ class Anatomy:
     def points(self) -> dict[str, np.ndarray]:
         """Rest places of the keypoints that lie on the skin, (u, v) in head units."""
         rest = {
-            "nose(tip)": (99.6, 13.0),
-            "nose(top)": (91.0, 0.5),
+            "nose(tip)": (100.4, 12.0),
+            "nose(top)": (91.0, -1.2),
             "nose(bottom)": (93.0, 28.0),
-            "nose(r)": (98.2, 20.5),
+            "nose(r)": (98.0, 21.0),
             "nosebridge": (60.0, -16.5),
-            "mouth": (60.0, 61.5),
-            "lowerlip": (43.5, 69.5),
+            "mouth": (58.0, 63.5),
+            "lowerlip": (44.0, 70.5),
         }
         return {name: self._shape(np.array([place], float))[0] for name, place in rest.items()}
 
@@ -119,10 +119,10 @@ def draw_anatomy(seed: int) -> Anatomy:
     rng = generator(seed, "anatomy")
     eye = rng.uniform(12.0, 17.0)
     return Anatomy(
-        scale=float(np.exp(rng.uniform(np.log(0.0028), np.log(0.0052)))),
+        scale=float(np.exp(rng.uniform(np.log(0.0023), np.log(0.0052)))),
         tilt=rng.uniform(-8.0, 28.0),
         center=(rng.uniform(0.38, 0.5), rng.uniform(0.36, 0.48)),
-        length=rng.uniform(0.85, 1.1),
+        length=rng.uniform(0.8, 1.08),
         depth=rng.uniform(0.88, 1.12),
         blunt=rng.uniform(0.0, 6.0),
         far_nostril=bool(rng.random() < 0.6),
@@ -134,5 +134,5 @@ def draw_anatomy(seed: int) -> Anatomy:
         whisker_length=rng.uniform(80.0, 140.0),
         whisker_bend=rng.uniform(0.4, 1.6),
         paw=(rng.uniform(0.15, 0.5), rng.uniform(0.8, 1.02)),
-        paw_size=rng.uniform(7.5, 11.0),
+        paw_size=rng.uniform(8.0, 12.0),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from napari_facemap.simulate.chance import generator
 
 
@@ -55,6 +57,8 @@ class Appearance:
         Grey of the paw.
     vignette : float
         Darkening in the corners, 0 to 1.
+    exposure : float
+        Brightness of the picture, about 1.
     gamma : float
         Exponent of the sensor's curve.
     read_noise, shot_noise : float
@@ -65,8 +69,8 @@ class Appearance:
     fur: float = 0.3
     muzzle: float = 0.3
     belly: float = 0.2
-    fur_contrast: float = 0.35
-    fur_length: float = 9.0
+    fur_contrast: float = 0.18
+    fur_length: float = 6.0
     light: tuple[float, float] = (0.6, 0.2)
     light_contrast: float = 0.6
     rim: float = 0.3
@@ -76,8 +80,8 @@ class Appearance:
     glint: float = 1.0
     glint_place: tuple[float, float] = (0.05, -0.25)
     glint_size: float = 0.11
-    whisker_light: float = 0.5
-    whisker_dark: float = 0.6
+    whisker_light: float = 0.6
+    whisker_dark: float = 0.7
     background: float = 0.05
     clutter: float = 0.12
     spout: bool = True
@@ -85,6 +89,7 @@ class Appearance:
     ear: bool = True
     paw: float = 0.45
     vignette: float = 0.35
+    exposure: float = 1.2
     gamma: float = 1.0
     read_noise: float = 0.008
     shot_noise: float = 0.02
@@ -111,10 +116,10 @@ def draw_appearance(seed: int) -> Appearance:
         fur=rng.uniform(0.14, 0.45),
         muzzle=rng.uniform(0.05, 0.45),
         belly=rng.uniform(0.0, 0.35),
-        fur_contrast=rng.uniform(0.2, 0.5),
-        fur_length=rng.uniform(6.0, 13.0),
+        fur_contrast=rng.uniform(0.1, 0.26),
+        fur_length=rng.uniform(4.0, 8.0),
         light=(rng.uniform(-0.2, 0.9), rng.uniform(-0.9, 0.9)),
-        light_contrast=rng.uniform(0.3, 0.85),
+        light_contrast=rng.uniform(0.45, 0.95),
         rim=rng.uniform(0.0, 0.6),
         iris=iris,
         pupil=pupil,
@@ -122,8 +127,8 @@ def draw_appearance(seed: int) -> Appearance:
         glint=rng.uniform(0.6, 1.2) if rng.random() < 0.9 else 0.0,
         glint_place=(rng.uniform(-0.35, 0.35), rng.uniform(-0.45, 0.1)),
         glint_size=rng.uniform(0.06, 0.15),
-        whisker_light=rng.uniform(0.15, 0.6),
-        whisker_dark=rng.uniform(0.35, 0.75),
+        whisker_light=rng.uniform(0.3, 0.9),
+        whisker_dark=rng.uniform(0.5, 0.85),
         background=rng.uniform(0.01, 0.15),
         clutter=rng.uniform(0.0, 0.3),
         spout=bool(rng.random() < 0.4),
@@ -131,6 +136,7 @@ def draw_appearance(seed: int) -> Appearance:
         ear=bool(rng.random() < 0.9),
         paw=rng.uniform(0.25, 0.75),
         vignette=rng.uniform(0.0, 0.6),
+        exposure=float(np.exp(rng.uniform(np.log(0.75), np.log(1.5)))),
         gamma=rng.uniform(0.8, 1.25),
         read_noise=rng.uniform(0.004, 0.02),
         shot_noise=rng.uniform(0.005, 0.04),

@@ -90,9 +90,7 @@ def _nose_and_mouth(
     }
 
 
-def _eye(
-    chance: TimeChance, t: np.ndarray, state: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _eye(chance: TimeChance, t: np.ndarray, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     phase, _ = chance.events("blink", t, slot=5.0, chance=0.4, duration=0.3)
     # Lids close in a third of the time that they take to open.
     closing = np.nan_to_num(np.where(phase < 0.25, phase / 0.25, (1 - phase) / 0.75))
@@ -107,9 +105,7 @@ def _eye(
     }
 
 
-def _paw(
-    chance: TimeChance, t: np.ndarray, state: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _paw(chance: TimeChance, t: np.ndarray, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     stride = _TURN * 3.0 * t + 3.0 * chance.smooth("stride", t, 1.0)
     stroke = _TURN * 5.0 * t + 2.0 * chance.smooth("stroke", t, 0.8)
     idle, running, groom = 1 - state["groom"], state["running"], state["groom"]
@@ -124,7 +120,8 @@ def _head(
     bounce = np.sin(_TURN * 6.0 * t + 3.0 * chance.smooth("bounce", t, 0.7)) * state["running"]
     strain = 0.3 + 0.7 * np.maximum(state["running"], state["groom"])
     return {
-        "head_x": 0.35 * chance.smooth("head x", t, 3.0) + 0.3 * strain * chance.smooth("hx", t, 0.1),
+        "head_x": 0.35 * chance.smooth("head x", t, 3.0)
+        + 0.3 * strain * chance.smooth("hx", t, 0.1),
         "head_y": 0.35 * chance.smooth("head y", t, 3.0) + 0.4 * bounce,
         "head_angle": 0.25 * chance.smooth("head angle", t, 2.0) + 0.15 * bounce,
     }

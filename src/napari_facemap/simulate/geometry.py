@@ -39,13 +39,14 @@ class Head:
         self.anatomy, self.size = anatomy, size
         tilt = np.deg2rad(anatomy.tilt)
         cos, sin = np.cos(tilt), np.sin(tilt)
-        self._axes = np.array([[-cos, sin], [sin, cos]])  # columns: forward, down
+        # Columns: forward and down. A reflection or turn, so its transpose undoes it.
+        self.axes = np.array([[-cos, sin], [sin, cos]])
         self.unit, self._origin = self._fit()
         self.patches = [
             (
                 self.rest(anatomy.skin(*center))[0],
                 radius * self.unit,
-                self._axes @ np.array(move) * self.unit,
+                self.axes @ np.array(move) * self.unit,
             )
             for _, center, radius, move in _PATCHES
         ]
@@ -54,11 +55,11 @@ class Head:
 
     def rest(self, uv: np.ndarray) -> np.ndarray:
         """Carry head units (..., 2) to pixels of the resting head, (point, 2)."""
-        return self._origin + np.atleast_2d(uv) @ self._axes.T * self.unit
+        return self._origin + np.atleast_2d(uv) @ self.axes.T * self.unit
 
     def direction(self, uv: np.ndarray) -> np.ndarray:
         """Carry directions (..., 2) of head units, forward and down, to the frame's x and y."""
-        return uv @ self._axes.T
+        return uv @ self.axes.T
 
     def amplitudes(self, behavior: Mapping[str, np.ndarray]) -> np.ndarray:
         """How far each patch of skin is displaced, shape (time, patch)."""
@@ -102,14 +103,12 @@ class Head:
             seen = rest + self.displacement(seen, amplitudes)
         return seen
 
-    def jitter(self, xy: np.ndarray, behavior: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Carry places of the steady head (time, ..., 2) to the frame."""
-        turn, shift = self.jitter_of(behavior)
-        steps = (slice(None), *[None] * (xy.ndim - 2))
-        cos, sin = np.cos(turn)[steps], np.sin(turn)[steps]
-        x, y = np.moveaxis(xy - self.pivot, -1, 0)
+    def jitter(self, xy: np.ndarray, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Carry places of the steady head (time, 2) to the frame; see `jitter_of`."""
+        cos, sin = np.cos(turn), np.sin(turn)
+        x, y = (xy - self.pivot).T
         turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
-        return turned + self.pivot + shift[steps]
+        return turned + self.pivot + shift
 
     def jitter_of(self, behavior: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Turn (radians) and shift (pixels) of the head, shapes (time,) and (time, 2)."""
@@ -126,13 +125,13 @@ class Head:
             ``radius`` of the pupil, (time,); ``gaze``: the pupil's centre (forward, down),
             (time, 2).
         """
-        anatomy, openness = self.anatomy, np.asarray(behavior["openness"])
+        anatomy, openness = self.anatomy, np.maximum(behavior["openness"], 0.04)
         height = anatomy.eye_height
         gaze = np.stack([behavior["gaze_x"], behavior["gaze_y"]], axis=-1) * [0.075, 0.05]
         radius = anatomy.pupil * np.asarray(behavior["pupil_radius"])
         return {
-            "top": (0.4 * (1 - openness) - openness) * height * self.unit,
-            "bottom": (0.4 + 0.55 * openness) * height * self.unit,
+            "top": -openness * height * self.unit,
+            "bottom": 0.95 * openness * height * self.unit,
             "radius": radius * self.unit,
             "gaze": (gaze * anatomy.eye_width + [1.0, 0.5]) * self.unit,
         }
@@ -142,7 +141,7 @@ class Head:
         """The eye's forward and down axes in the frame, columns of a (2, 2) matrix."""
         tilt = np.deg2rad(self.anatomy.eye_tilt)
         cos, sin = np.cos(tilt), np.sin(tilt)
-        return self._axes @ np.array([[cos, -sin], [sin, cos]])
+        return self.axes @ np.array([[cos, -sin], [sin, cos]])
 
     def paw(self, behavior: Mapping[str, np.ndarray]) -> np.ndarray:
         """Centre of the palm in the frame, shape (time, 2); the paw is not part of the head."""
@@ -157,8 +156,10 @@ class Head:
         """Pixels per head unit, and where the eye is, so that the whole face is in the frame."""
         anatomy = self.anatomy
         size = np.array(self.size[::-1], float)
-        lids = np.array([[anatomy.eye_width, 0], [-anatomy.eye_width, 0], [0, -anatomy.eye_height]])
-        face = np.concatenate([np.stack(list(anatomy.points().values())), lids]) @ self._axes.T
+        lids = np.array(
+            [[anatomy.eye_width, 0], [-anatomy.eye_width, 0], [0, -anatomy.eye_height]]
+        )
+        face = np.concatenate([np.stack(list(anatomy.points().values())), lids]) @ self.axes.T
         low, high = face.min(axis=0), face.max(axis=0)
         room = size * (1 - 2 * _MARGIN) - 1
         # A square view of the same mouse is no tighter than the 4:3 view.

@@ -33,7 +33,7 @@ class HeadTexture:
         rows, columns = head.size
         y, x = np.mgrid[-MARGIN : rows + MARGIN, -MARGIN : columns + MARGIN].astype(np.float32)
         self._xy = np.stack([x, y], axis=-1)
-        self._uv = (self._xy - head.rest(np.zeros(2))[0]) @ np.linalg.inv(head._axes).T / head.unit
+        self._uv = (self._xy - head.rest(np.zeros(2))[0]) @ head.axes / head.unit
         self._rng = generator(appearance.texture_seed, "head")
 
     def paint(self) -> np.ndarray:
@@ -42,10 +42,10 @@ class HeadTexture:
         inside = self._depth
         u = self._uv[..., 0]
         # Hair makes the edge ragged, except at the bare nose.
-        ragged = np.clip((80 - u) / 40, 0, 1) * 0.16 * self.look.fur_length
-        edge = inside * self.head.unit + ragged * self.head.unit * np.clip(hairs - 0.4, -0.5, 2.5)
+        ragged = np.clip((80 - u) / 40, 0, 1) * 0.11 * self.look.fur_length
+        edge = inside * self.head.unit + ragged * self.head.unit * np.clip(hairs - 0.2, -0.8, 2.0)
         opacity = np.clip(0.5 + edge, 0, 1)
-        grey = self._skin() * self._shading() * (1 + self.look.fur_contrast * self._fur_mask * hairs)
+        grey = self._skin() * self._shading() * (1 + self._contrast * hairs)
         grey = grey + self.look.rim * self._rim() * (0.7 + 0.3 * hairs)
         grey = self._marks(np.maximum(grey, 0.01))
         if self.look.plate:
@@ -55,12 +55,18 @@ class HeadTexture:
     @cached_property
     def _depth(self) -> np.ndarray:
         """Head units to the silhouette, positive inside."""
-        points = self.head.anatomy.outline
-        steps = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T)]).cumsum()
-        # The back closes far outside of any frame, so an open curve will do.
-        dense = CubicSpline(steps, points)(np.linspace(0, steps[-1], 6000))
-        distance = cKDTree(dense).query(self._uv.reshape(-1, 2))[0].reshape(self._uv.shape[:2])
-        return np.where(_in_polygon(self._uv, dense[::12]), distance, -distance)
+        dense = _curve(self.head.anatomy.outline)
+        # Every second pixel will do: the distance is smooth wherever the edge is near.
+        coarse = self._uv[::2, ::2]
+        distance, nearest = cKDTree(dense).query(coarse.reshape(-1, 2))
+        along = np.gradient(dense, axis=0)[nearest]
+        away = coarse.reshape(-1, 2) - dense[nearest]
+        # The silhouette runs from the back round the nose, with the head on its right.
+        side = np.sign(along[:, 0] * away[:, 1] - along[:, 1] * away[:, 0])
+        signed = (side * distance).reshape(coarse.shape[:2])
+        rows, columns = self._uv.shape[:2]
+        at = np.mgrid[:rows, :columns] / 2
+        return ndimage.map_coordinates(signed, at, order=3, mode="nearest")
 
     @cached_property
     def _flow(self) -> np.ndarray:
@@ -69,7 +75,7 @@ class HeadTexture:
         cheek = np.clip((60 - self._uv[..., 0]) / 150, 0, 0.6)
         uv = np.stack([-away[..., 0], -away[..., 1] + 40 * cheek], axis=-1)
         xy = self.head.direction(uv)
-        wobble = 0.35 * _smooth_noise(self._rng, xy.shape[:2], 10 * self.head.unit)
+        wobble = 0.18 * _smooth_noise(self._rng, xy.shape[:2], 9 * self.head.unit)
         cos, sin = np.cos(wobble), np.sin(wobble)
         x, y = xy[..., 0] * cos - xy[..., 1] * sin, xy[..., 0] * sin + xy[..., 1] * cos
         return np.stack([x, y], axis=-1) / np.maximum(np.hypot(x, y), 1e-6)[..., None]
@@ -78,8 +84,12 @@ class HeadTexture:
         """Fur of unit variance: noise smeared along the hairs (line integral convolution)."""
         length = max(self.look.fur_length * self.head.unit, 2.0)
         total = np.zeros(self._xy.shape[:2], np.float32)
-        for share, smear, grain in ((1.0, length, 0.0), (0.7, 0.5 * length, 0.5), (0.6, 2 * length, 1.2)):
-            noise = self._rng.standard_normal(total.shape).astype(np.float32) ** 3
+        for share, smear, grain in (
+            (1.0, 0.7 * length, 0.0),
+            (0.8, 0.35 * length, 0.6),
+            (0.5, 1.3 * length, 1.4),
+        ):
+            noise = self._rng.standard_normal(total.shape).astype(np.float32)
             noise = ndimage.gaussian_filter(noise, grain) if grain else noise
             smeared = self._smear(noise, smear)
             total += share * smeared / smeared.std()
@@ -99,10 +109,11 @@ class HeadTexture:
                 )
         return total
 
-    @cached_property
-    def _fur_mask(self) -> np.ndarray:
-        """Fur is smoothest on the nose and coarsest on cheek and forehead."""
-        return 0.35 + 0.65 * np.clip((95 - self._uv[..., 0]) / 60, 0, 1)
+    @property
+    def _contrast(self) -> np.ndarray:
+        """Fur is smoothest on the nose, and hairs finer than a pixel average out."""
+        coarse = 0.35 + 0.65 * np.clip((95 - self._uv[..., 0]) / 60, 0, 1)
+        return self.look.fur_contrast * min(1.0, self.head.unit / 1.3) * coarse
 
     def _skin(self) -> np.ndarray:
         u, v = self._uv[..., 0], self._uv[..., 1]
@@ -113,7 +124,9 @@ class HeadTexture:
         brow = _blob(self._uv, (3.0, -2.0), 1.9 * anatomy.eye_width)
         cloud = _smooth_noise(self._rng, u.shape, 22 * self.head.unit)
         grey = look.fur * (1 + 0.12 * cloud)
-        return grey + look.muzzle * (muzzle + 0.4 * pad) + look.belly * below - 0.25 * look.fur * brow
+        return (
+            grey + look.muzzle * (muzzle + 0.4 * pad) + look.belly * below - 0.25 * look.fur * brow
+        )
 
     def _shading(self) -> np.ndarray:
         """Lambert's law on a head that bulges towards the camera."""
@@ -129,10 +142,10 @@ class HeadTexture:
         return (1 - contrast) + contrast * 1.25 * lit
 
     def _rim(self) -> np.ndarray:
-        out_y, out_x = np.gradient(ndimage.gaussian_filter(-self._depth, 3.0))
+        out_y, out_x = np.gradient(ndimage.gaussian_filter(-self._depth, 7.0 * self.head.unit))
         lamp = self.head.direction(np.array(self.look.light))
         facing = (out_x * lamp[0] + out_y * lamp[1]) / np.maximum(np.hypot(out_x, out_y), 1e-6)
-        return np.exp(-np.maximum(self._depth, 0) / 4.5) * np.maximum(facing + 0.2, 0)
+        return np.exp(-np.abs(self._depth) / 5.0) * np.maximum(facing, 0)
 
     def _marks(self, grey: np.ndarray) -> np.ndarray:
         """Nostril, mouth, follicles and ear."""
@@ -148,20 +161,25 @@ class HeadTexture:
         grey = grey * (1 - 0.55 * _stroke(self._uv, lips, 1.5))
         lip = _blob(self._uv, anatomy.skin(46.0, 67.5), 6)
         grey = grey * (1 + 0.5 * lip)
-        for root in self.head.whiskers.root:
-            grey = grey * (1 - 0.3 * _blob(self._uv, root, 1.3))
+        roots = cKDTree(self.head.whiskers.root[: self.head.whiskers.n_near])
+        away = roots.query(self._uv.reshape(-1, 2), distance_upper_bound=6.0)[0]
+        grey = grey * (1 - 0.3 * np.exp(-((away / 1.3) ** 2)).reshape(grey.shape))
         return self._ear(grey) if self.look.ear else grey
 
     def _ear(self, grey: np.ndarray) -> np.ndarray:
-        u, v = (self._uv - [-92.0, 2.0]).transpose(2, 0, 1)
+        u, v = (self._uv - [-98.0, -8.0]).transpose(2, 0, 1)
         tilt = 0.5
         along, across = u * np.cos(tilt) + v * np.sin(tilt), v * np.cos(tilt) - u * np.sin(tilt)
         radius = np.hypot(along / 32, across / 21)
         cover = np.clip((1 - radius) * 20 * self.head.unit + 0.5, 0, 1)
-        hollow = np.exp(-((radius / 0.6) ** 2))
+        hollow = np.exp(-(((along - 9) / 17) ** 2) - ((across - 3) / 11) ** 2)
         veins = 1 + 0.1 * _smooth_noise(self._rng, u.shape, 3 * self.head.unit)
-        ear = (self.look.fur + 0.22 - 0.2 * hollow) * veins + 0.12 * np.exp(-(((radius - 0.95) / 0.06) ** 2))
-        shadow = 1 - 0.4 * np.exp(-(((radius - 1.05) / 0.15) ** 2))
+        ear = (1.25 * self.look.fur + 0.14 - 0.5 * self.look.fur * hollow) * veins + 0.08 * np.exp(
+            -(((radius - 0.95) / 0.06) ** 2)
+        )
+        shadow = 1 - 0.4 * np.exp(-(((radius - 1.0) / 0.2) ** 2))
+        # Fur hides the ear's root, in front and below.
+        cover = cover * np.clip(0.9 - 0.9 * along / 32 - 0.5 * across / 21, 0, 1)
         return grey * shadow * (1 - cover) + ear * cover
 
     def _plate(self, grey: np.ndarray, opacity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +223,11 @@ def _spout(grey: np.ndarray, head: Head) -> np.ndarray:
     across = ((y - tip[1]) * away[0] - (x - tip[0]) * away[1]) / head.unit
     inside = np.minimum(4.5 - np.abs(across), along) * head.unit
     cover = np.clip(inside + 0.5, 0, 1)
-    steel = 0.12 + 0.5 * np.exp(-(((across - 1.5) / 1.0) ** 2)) + 0.12 * np.exp(-(((across + 3) / 1) ** 2))
+    steel = (
+        0.12
+        + 0.5 * np.exp(-(((across - 1.5) / 1.0) ** 2))
+        + 0.12 * np.exp(-(((across + 3) / 1) ** 2))
+    )
     return ndimage.gaussian_filter(grey * (1 - cover) + steel * cover, 0.7)
 
 
@@ -226,13 +248,11 @@ def _stroke(uv: np.ndarray, points: list[np.ndarray], width: float) -> np.ndarra
     return np.exp(-((distance / width) ** 2)).reshape(uv.shape[:2])
 
 
-def _in_polygon(xy: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Whether points (..., 2) are inside a polygon (corner, 2), by counting crossings."""
-    x, y = xy[..., 0], xy[..., 1]
-    inside = np.zeros(x.shape, bool)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        between = (y0 > y) != (y1 > y)
-        inside ^= between & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return inside
+def _curve(points: np.ndarray) -> np.ndarray:
+    """A smooth line through points, and straight on for ever behind the head."""
+    steps = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T)]).cumsum()
+    smooth = CubicSpline(steps, points)(np.linspace(0, steps[-1], 4000))
+    far = np.linspace(0, 1, 500)[:, None]
+    before = points[0] + (1 - far[:-1]) * [-3000.0, 0.0]
+    after = points[-1] + far[1:] * [-3000.0, 900.0]
+    return np.concatenate([before, smooth, after])

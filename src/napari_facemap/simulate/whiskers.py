@@ -18,9 +18,9 @@ _PER_ROW = 6
 
 
 class Whiskers:
-    """The near side's whiskers at rest, in head units; the three traced ones come first.
+    """The whiskers at rest, in head units; the three traced ones come first.
 
-    Each is a parabola: root, direction, and a bend that grows with the square of the length.
+    Those of the far side, seen beyond the muzzle, come last. Each is a parabola: root, direction, and a bend that grows with the square of the length.
 
     Attributes
     ----------
@@ -31,6 +31,8 @@ class Whiskers:
     length, bend, gain, weight : ndarray, shape (whisker,)
         Head units; curvature times length, radians; swing relative to the whisking angle;
         thickness of the shaft at its root.
+    n_near : int
+        Number of whiskers of the near side.
     """
 
     def __init__(self, anatomy: Anatomy):
@@ -44,15 +46,18 @@ class Whiskers:
         angle = -35 + 28 * row + 55 * forward + rng.normal(0, 9, n_more)
         relative = (0.85 - 0.62 * forward) * rng.uniform(0.75, 1.1, n_more)
 
+        far_root, far_angle, far_length = _far_side(rng)
+
         traced = np.array(_TRACED_ROOTS)
-        places = np.concatenate([traced[:, :2], root])
+        places = np.concatenate([traced[:, :2], root, far_root])
         self.root = np.stack([anatomy.skin(u, v) for u, v in places])
-        self.angle = np.deg2rad(np.concatenate([traced[:, 2], angle]))
-        self.length = anatomy.whisker_length * np.concatenate([traced[:, 3], relative])
-        n = n_traced + n_more
+        self.angle = np.deg2rad(np.concatenate([traced[:, 2], angle, far_angle]))
+        self.length = anatomy.whisker_length * np.concatenate([traced[:, 3], relative, far_length])
+        self.n_near = n_traced + n_more
+        n = len(self.root)
         self.bend = anatomy.whisker_bend * rng.normal(0.35, 0.25, n) * np.sign(np.cos(self.angle))
-        self.gain = np.concatenate([[1.0, 1.0, 1.0], rng.uniform(0.7, 1.1, n_more)])
-        self.weight = np.concatenate([np.full(n_traced, 1.0), rng.uniform(0.4, 0.8, n_more)])
+        self.gain = np.concatenate([[1.0, 1.0, 1.0], rng.uniform(0.7, 1.1, n - n_traced)])
+        self.weight = np.concatenate([np.full(n_traced, 1.0), rng.uniform(0.4, 0.8, n - n_traced)])
 
     def shaft(self, number: int | slice, along: np.ndarray, whisk: np.ndarray) -> np.ndarray:
         """Places on shafts relative to their roots.
@@ -75,3 +80,12 @@ class Whiskers:
         aside = 0.5 * self.bend[number] / self.length[number] * along**2
         cos, sin = np.cos(angle), np.sin(angle)
         return np.stack([-cos * along + sin * aside, sin * along + cos * aside], axis=-1)
+
+
+def _far_side(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Roots, angles (degrees) and relative lengths of the far side's whiskers."""
+    n = 14
+    root = np.stack([rng.uniform(70, 94, n), rng.uniform(8, 40, n)], axis=1)
+    # Fanned from down through forward to up.
+    angle = np.linspace(80, 255, n) + rng.normal(0, 10, n)
+    return root, angle, rng.uniform(0.4, 1.0, n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -168,10 +169,13 @@ def _decoding_starts_at(
     for when in pts.tolist():
         try:
             container.seek(when, stream=stream, backward=True)
-            for frame in decoded(container, stream):
-                if frame.pts is not None and frame.pts >= when:
-                    return frame.pts > when or frame.pict_type == PictureType.I
+            first = next(packets(container, stream), None)
+            if first is None or first.pts != when:
+                continue  # landed elsewhere, so that nothing can be said
+            frame = next(chain(first.decode(), decoded(container, stream)), None)
         except av.error.FFmpegError:
+            return False
+        if frame is None or frame.pts != when or frame.pict_type != PictureType.I:
             return False
     return True
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer
 from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -287,6 +288,17 @@ class EncoderDock(QWidget):
             action()
         except (ValueError, OSError) as error:
             self.run_row.show_error(one_line(error))
+
+    def event(self, event: Any) -> bool:
+        """Take the plot along when napari takes this widget out of its dock."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._close_plot()
+        return done
+
+    def _close_plot(self) -> None:
+        if hasattr(self.viewer, "window") and self.plot.parent() is not None:
+            self.viewer.window.remove_dock_widget(self.plot)
 
     def closeEvent(self, event: Any) -> None:
         """Stop what is running and let go of the viewer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from napari_facemap.viewer.keypoint_layer import KeypointLayer
 from napari_facemap.viewer.layers import STORE, VIDEO, bare, is_video, store_of, time_axis
+from napari_facemap.viewer.system import crashing_qt
 
 
 class Session:
@@ -140,3 +141,11 @@ def follow_current_viewer() -> None:
     viewer = napari.current_viewer()
     if viewer is not None:
         session_of(viewer)
+        _warn_of_crashing_qt()
+
+
+@cache
+def _warn_of_crashing_qt() -> None:
+    warning = crashing_qt()
+    if warning:
+        show_warning(warning)

@@ -59,9 +59,9 @@ class Task(QObject):
         try:
             result = self._work(self._progress)
         except Exception as error:  # noqa: BLE001  whatever it is, a person shall read it
-            self._tell(self.failed, one_line(error))
+            self._tell("failed", one_line(error))
         else:
-            self._tell(self.finished, result)
+            self._tell("finished", result)
 
     def _progress(self, done: int, total: int) -> bool:
         now = time.perf_counter()
@@ -70,12 +70,12 @@ class Task(QObject):
             elapsed = max(now - self._started, 1e-9)
             rate = done / elapsed
             left = (total - done) / rate if rate > 0 else float("nan")
-            self._tell(self.progressed, done, total, rate, left)
+            self._tell("progressed", done, total, rate, left)
         return not self.cancelled
 
-    def _tell(self, signal: Any, *values: Any) -> None:
+    def _tell(self, signal: str, *values: Any) -> None:
         try:
-            signal.emit(*values)
+            getattr(self, signal).emit(*values)
         except RuntimeError:  # the window was closed and took this object along
             self._cancelled.set()
 

@@ -120,6 +120,8 @@ class TracesPlot(QWidget):
             shade.setZValue(-10)
             self.plot.addItem(shade)
             self._shades.append(shade)
+        self._box.setXRange(0, 0.1)  # of another recording: no page of it can stay
+        self._turn_to(self.time)
         self.set_neurons([])
 
     def set_neurons(self, neurons: Sequence[int]) -> None:

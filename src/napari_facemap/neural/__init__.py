@@ -1,0 +1,1 @@
+"""From behaviour to neural activity: clocks, features, models and scores."""

@@ -1,0 +1,196 @@
+"""Fitting the encoder network, stopping in time, and predicting with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from napari_facemap.keypoints.device import choose_device
+from napari_facemap.neural.clocks import GRID_RATE, Grid
+from napari_facemap.neural.model import Progress, TrainingData
+from napari_facemap.neural.network import N_TAPS, EncoderNetwork, padded, windows_at
+
+BLOCK = 1024
+"""Samples computed at once when predicting; it does not change what is predicted."""
+
+
+@dataclass(eq=False)
+class NetworkModel:
+    """The encoder network with its training.
+
+    Weights are fitted with AdamW to random batches of training samples. Their running average is
+    scored on the validation samples; when that has stopped getting better the learning rate falls
+    to a third, and after the third fall fitting stops. The best average is kept.
+
+    Parameters
+    ----------
+    learning_rate, weight_decay : float
+        Of AdamW.
+    smoothness : float
+        Penalty on the squared differences between neighbouring taps of the filters.
+    batch_size : int
+        Samples a step.
+    max_steps : int
+        Steps at most.
+    check_every : int
+        Steps between two looks at the validation samples.
+    patience : int
+        Looks without a better score before the learning rate falls.
+    average : float
+        How much of the running average of the weights a step keeps, 0 to 1.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    smoothness: float = 0.5
+    batch_size: int = 512
+    max_steps: int = 3000
+    check_every: int = 25
+    patience: int = 8
+    average: float = 0.98
+    network: EncoderNetwork | None = field(default=None, repr=False)
+    history: list[float] = field(default_factory=list, repr=False)
+
+    kind: ClassVar[str] = "network"
+    n_falls: ClassVar[int] = 3
+
+    @property
+    def half_width(self) -> float:
+        """Half a filter, in seconds."""
+        return (N_TAPS // 2 + 1) / GRID_RATE
+
+    def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
+        """Train on the training samples, stop by the validation samples, keep the best."""
+        on = choose_device(device)
+        network = _new_network(data.grid.values.shape[1], data.targets.shape[1], seed).to(on)
+        averaged = _Average(network, self.average)
+        behavior = padded(data.grid.values, on)
+        steps = torch.from_numpy(np.rint(data.positions).astype(np.int64))
+        targets = torch.from_numpy(data.targets)
+        held = torch.from_numpy(np.flatnonzero(data.validation))
+        optimizer = torch.optim.AdamW(
+            network.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        watch = _Watch(self.patience, self.n_falls)
+        batches = _batches(np.flatnonzero(data.train), self.batch_size, seed)
+        for step in range(self.max_steps):
+            if step % self.check_every == 0:
+                error = _error(averaged.network, behavior, steps[held], targets[held])
+                self.history.append(error)
+                if watch.see(error, averaged.network):
+                    break
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate / 3**watch.fallen
+            progress(step, self.max_steps)
+            chosen = next(batches)
+            predicted = network(windows_at(behavior, steps[chosen].to(on)))
+            loss = mse_loss(predicted, targets[chosen].to(on))
+            loss = loss + self.smoothness * network.roughness()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            averaged.add(network)
+        averaged.network.load_state_dict(watch.best)
+        self.network = averaged.network.cpu().eval()
+        progress(self.max_steps, self.max_steps)
+
+    def predict(self, grid: Grid, positions: np.ndarray, device: str) -> np.ndarray:
+        """Predict targets, shape (time, target), at the grid's steps nearest to positions."""
+        on = choose_device(device)
+        network = self.network.to(on)
+        behavior = padded(grid.values, on)
+        steps = torch.from_numpy(np.rint(positions).astype(np.int64)).to(on)
+        predicted = _in_blocks(network, behavior, steps)
+        self.network.cpu()
+        return torch.cat(list(predicted)).cpu().numpy()
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Give what to save: weights, and how they were fitted."""
+        arrays = {name: value.numpy() for name, value in self.network.state_dict().items()}
+        names = [name for name in self.__dataclass_fields__ if name != "network"]
+        return arrays, {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, np.ndarray], options: dict[str, Any]) -> NetworkModel:
+        """Make a fitted model from what `state` gave."""
+        model = cls(**options)
+        n_targets, n_latents = arrays["readout.weight"].shape
+        n_filters = len(arrays["filters"])
+        n_features = arrays["mixing.weight"].shape[1]
+        n_mixed = len(arrays["hidden.weight"])
+        network = EncoderNetwork(n_features, n_targets, n_filters, n_mixed, n_latents)
+        network.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
+        model.network = network.eval()
+        return model
+
+
+class _Average:
+    """A running average of a network's weights, which generalises better than the last ones."""
+
+    def __init__(self, network: EncoderNetwork, keep: float):
+        self.keep, self.n_added = keep, 0
+        shape = network.readout.out_features, network.mixing.in_features
+        self.network = EncoderNetwork(shape[1], shape[0]).to(network.filters.device)
+        self.network.load_state_dict(network.state_dict())
+        self.network.requires_grad_(False)
+
+    @torch.no_grad()
+    def add(self, network: EncoderNetwork) -> None:
+        self.n_added += 1
+        keep = min(self.keep, self.n_added / (self.n_added + 1))  # the first weights are forgotten
+        torch._foreach_lerp_(
+            list(self.network.parameters()), list(network.parameters()), 1 - keep
+        )
+
+
+class _Watch:
+    """Remembers the best weights, and says when the learning rate falls and when to stop."""
+
+    def __init__(self, patience: int, n_falls: int):
+        self.patience, self.n_falls = patience, n_falls
+        self.lowest, self.waited, self.fallen = np.inf, 0, 0
+        self.best: dict[str, Tensor] = {}
+
+    def see(self, error: float, network: EncoderNetwork) -> bool:
+        """Take in a score; True when it is time to stop."""
+        if error < self.lowest:
+            self.lowest, self.waited = error, 0
+            self.best = {name: value.clone() for name, value in network.state_dict().items()}
+            return False
+        self.waited += 1
+        if self.waited > self.patience:
+            self.waited, self.fallen = 0, self.fallen + 1
+        return self.fallen > self.n_falls
+
+
+def _new_network(n_features: int, n_targets: int, seed: int) -> EncoderNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return EncoderNetwork(n_features, n_targets)
+
+
+def _batches(index: np.ndarray, size: int, seed: int) -> Iterator[Tensor]:
+    """Give random batches for ever; each sample once a round."""
+    rng = np.random.default_rng(seed)
+    size = min(size, len(index))
+    while True:
+        order = rng.permutation(index)
+        for start in range(0, len(order) - size + 1, size):
+            yield torch.from_numpy(order[start : start + size])
+
+
+@torch.inference_mode()
+def _in_blocks(network: EncoderNetwork, behavior: Tensor, steps: Tensor) -> Iterator[Tensor]:
+    for start in range(0, max(len(steps), 1), BLOCK):
+        yield network(windows_at(behavior, steps[start : start + BLOCK]))
+
+
+def _error(network: EncoderNetwork, behavior: Tensor, steps: Tensor, targets: Tensor) -> float:
+    predicted = torch.cat(list(_in_blocks(network, behavior, steps.to(behavior.device))))
+    return float(mse_loss(predicted.cpu(), targets))
