@@ -94,7 +94,7 @@ class SimulatedFaces:
         Which mice.
     """
 
-    def __init__(self, n_mice: int = 160, per_mouse: int = 5, seed: int = 0):
+    def __init__(self, n_mice: int = 100, per_mouse: int = 8, seed: int = 0):
         rng = np.random.default_rng(seed)
         mice = rng.integers(1000, 2**31, n_mice).tolist()
         self.faces = [face for mouse in mice for face in _pictures(mouse, per_mouse, rng)]

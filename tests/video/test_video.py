@@ -71,7 +71,7 @@ def plain(tmp_path_factory, frames_of):
         yield opened
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.differing_executors])
 @given(st.integers(0, N), st.integers(0, N), st.integers(1, 400))
 def test_batches_and_stretches_agree(plain, a, b, n):
     start, stop = sorted((a, b))

@@ -3,26 +3,18 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import xarray as xr
 from napari.components import ViewerModel
 
+from napari_facemap.neural.recording import Recording
 from napari_facemap.viewer.keypoint_layer import layer_data
 from napari_facemap.viewer.layers import RECORDING
 from napari_facemap.viewer.session import session_of
 
 N_NEURONS = 8
-
-
-@dataclass
-class FakeRecording:
-    activity: np.ndarray
-    times: np.ndarray
-    names: list | None = None
-    name: str = ""
 
 
 class FakeEncoders:
@@ -76,7 +68,7 @@ def dock(screen, qtbot, encoders, add_video, make_store):
 
     viewer = ViewerModel()
     # 60 s of video at 25 Hz; activity at 10 Hz that started 3 s later.
-    recording = FakeRecording(
+    recording = Recording(
         np.random.default_rng(0).normal(size=(N_NEURONS, 500)).astype(np.float32),
         3.0 + np.arange(500) / 10,
         name="sample",
@@ -178,7 +170,7 @@ def test_activity_is_missing(dock, qtbot):
 
 
 def test_another_recording_can_be_opened(dock, qtbot):
-    other = FakeRecording(np.zeros((3, 50), np.float32), np.arange(50) / 5, name="other")
+    other = Recording(np.zeros((3, 50), np.float32), np.arange(50) / 5, name="other")
     dock.add_recording(other)
     assert dock.recording is other
     click_fit(dock, qtbot)

@@ -76,6 +76,32 @@ def test_delete_hides_and_add_brings_back(viewer, shown):
     assert np.isfinite(rows_of(shown)).all()
 
 
+def test_hidden_keypoints_are_neither_seen_nor_hit(viewer, shown):
+    shown.layer.size = 6
+    shown.store.delete(4, ["eye(back)"])
+    viewer.dims.set_current_step(0, 4)
+    layer = shown.layer
+    assert layer.face_color[1, 3] == layer.border_color[1, 3] == 0
+    assert layer.get_value((0.0, 1.0, 1.0), world=True) is None
+    hit = layer.get_value((0.0, *layer.data[2]), world=True)
+    assert hit == 2
+    viewer.dims.set_current_step(0, 5)
+    assert layer.size.tolist() == [6] * 5
+    assert layer.face_color[1, 3] > 0.9
+    hidden_from_the_start = layer_data(shown.store)[1]
+    assert hidden_from_the_start["size"].min() > 1
+
+
+def test_the_size_slider_resizes_all_when_none_is_selected(viewer, shown):
+    shown.layer.current_size = 11
+    assert shown.layer.size.tolist() == [11] * 5
+    viewer.dims.set_current_step(0, 3)
+    assert shown.layer.size.tolist() == [11] * 5
+    shown.layer.selected_data = {2}
+    shown.layer.current_size = 4
+    assert shown.layer.size.tolist() == [11, 11, 4, 11, 11]
+
+
 def test_adding_when_nothing_is_hidden_changes_nothing(shown):
     shown.layer.add((11.0, 12.0))
     assert len(rows_of(shown)) == 5

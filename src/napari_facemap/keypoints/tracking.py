@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,16 +92,19 @@ def track(
     position = np.full((n_frames, 2, len(loaded.keypoints)), np.nan, np.float32)
     confidence = np.zeros((n_frames, len(loaded.keypoints)), np.float32)
     done = 0
-    for start, frames in source.batches(batch_size):
-        done = start + len(frames)
-        position[start:done], confidence[start:done] = network(frames)
-        if progress is not None and progress(done, n_frames) is False:
-            break
+    with closing(source.batches(batch_size)) as batches:
+        for start, frames in batches:
+            done = start + len(frames)
+            position[start:done], confidence[start:done] = network(frames)
+            if progress is not None and progress(done, n_frames) is False:
+                break
     bad = source.bad_frames
     position[bad], confidence[bad] = np.nan, 0
     if compat is None:
         _keep_in_frame(position, confidence, height, width)
     attrs = _provenance(source, loaded, region, chosen, compat, batch_size)
+    if source is not video:
+        source.close()
     attrs["complete"] = int(done == n_frames)
     attrs["frames_tracked"] = done
     return make_poses(position, confidence, loaded.keypoints, source.times, attrs=attrs)

@@ -151,8 +151,10 @@ def resample(values: np.ndarray, times: np.ndarray, rate: float = GRID_RATE) -> 
         return Grid(_interpolate(values, seconds, steps), float(times[0]), rate)
     half = 0.5 / rate
     left, right = np.clip(steps - half, 0, None), np.clip(steps + half, None, seconds[-1])
-    area = _integral(values, seconds, right) - _integral(values, seconds, left)
-    return Grid((area / (right - left)[:, None]).astype(np.float32), float(times[0]), rate)
+    mean = values.mean(axis=0, dtype=float)  # a running sum keeps more digits near 0
+    area = _integral(values - mean, seconds, right) - _integral(values - mean, seconds, left)
+    averaged = mean + area / (right - left)[:, None]
+    return Grid(averaged.astype(np.float32), float(times[0]), rate)
 
 
 def _interpolate(values: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -162,15 +164,11 @@ def _interpolate(values: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> n
 
 def _integral(values: np.ndarray, times: np.ndarray, until: np.ndarray) -> np.ndarray:
     """Integrate the linear interpolation from the first time until each of `until`."""
-    values = values - values.mean(axis=0, dtype=float)  # a running sum keeps more digits near 0
-    mean = _mean_of(values)
     step = np.diff(times)[:, None]
-    whole = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(mean * step, axis=0)])
+    areas = (values[1:] + values[:-1]) / 2 * step
+    whole = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(areas, axis=0)])
     at = np.clip(np.searchsorted(times, until, side="right") - 1, 0, len(times) - 2)
     into = (until - times[at])[:, None]
     slope = (values[at + 1] - values[at]) / step[at]
     return whole[at] + into * (values[at] + slope * into / 2)
 
-
-def _mean_of(values: np.ndarray) -> np.ndarray:
-    return (values[1:] + values[:-1]) / 2

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -313,7 +314,7 @@ def _steps_of(grid: Grid, times: np.ndarray) -> np.ndarray:
     at = np.rint(grid.positions(times)).astype(int)
     inside = np.zeros(len(grid.values), bool)
     typical = np.median(np.diff(at)) if len(at) > 1 else 1
-    for first, last in zip(at[:-1], at[1:], strict=True):
+    for first, last in pairwise(at):
         # A longer step is a border between segments, and beyond it are times of the test.
         inside[first : (last if last - first <= 2 * typical else first) + 1] = True
     inside[at[-1]] = True

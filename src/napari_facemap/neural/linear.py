@@ -57,8 +57,13 @@ class LinearModel:
 
     @property
     def half_width(self) -> float:
-        """Behaviour counts up to about one neural sample away, which the splits allow for."""
+        """None: the smoothing reaches no further than a neural sample, which guards exceed."""
         return 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Features in and targets out, once fitted."""
+        return self.weights.shape
 
     def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
         """Choose penalty and rank on the validation samples, then fit; nothing here is random."""
@@ -94,7 +99,11 @@ class LinearModel:
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray], options: dict[str, Any]) -> LinearModel:
         """Make a fitted model from what `state` gave."""
-        return cls(**options, **arrays)
+        model = cls(**options, **arrays)
+        n_features, n_targets = model.weights.shape
+        if model.mean_x.shape != (n_features,) or model.mean_y.shape != (n_targets,):
+            raise ValueError(f"means do not fit weights of shape {model.weights.shape}")
+        return model
 
 
 def _at(grid: Grid, positions: np.ndarray, sigma: float) -> np.ndarray:

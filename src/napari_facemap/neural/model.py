@@ -56,6 +56,10 @@ class Model(Protocol):
     def half_width(self) -> float:
         """How far from a sample, in seconds, behaviour counts."""
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Features in and targets out, once fitted."""
+
     def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
         """Fit to the training samples."""
 

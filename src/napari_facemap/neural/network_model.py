@@ -65,6 +65,11 @@ class NetworkModel:
         """Half a filter, in seconds."""
         return (N_TAPS // 2 + 1) / GRID_RATE
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Features in and targets out, once fitted."""
+        return self.network.mixing.in_features, self.network.readout.out_features
+
     def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
         """Train on the training samples, stop by the validation samples, keep the best."""
         on = choose_device(device)

@@ -22,7 +22,7 @@ class Recording:
         One a neuron; by default their numbers.
     name : str
         Of the recording, for messages and provenance.
-    notes : list of str
+    warnings : list of str
         What was assumed while reading, such as a transposed matrix.
 
     Raises
@@ -35,7 +35,7 @@ class Recording:
     times: np.ndarray
     names: Sequence[str] | None = None
     name: str = "recording"
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.times = check_times(self.times, self.name)

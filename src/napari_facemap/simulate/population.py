@@ -10,13 +10,15 @@ import xarray as xr
 
 from napari_facemap.neural.recording import Recording
 from napari_facemap.simulate.chance import generator
-from napari_facemap.simulate.responses import response_channels
+from napari_facemap.simulate.responses import LINEAR, response_channels
 
 if TYPE_CHECKING:
     from napari_facemap.simulate.face import SimulatedFace
 
 _FIELD = 1000.0  # Side of the imaged square, um.
 _PATCH = 300.0  # Spread of a channel's neurons, um.
+# Levels weigh more than the other channels, so that a linear model finds about half as in mice.
+_LINEAR_STRENGTH = 1.7
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def simulate_population(
     channels /= np.maximum(channels.std(axis=1, keepdims=True), 1e-12)
 
     positions = rng.uniform(0, _FIELD, (n_neurons, 2))
-    weights = _weights(positions, len(channels), rng)
+    weights = _weights(positions, names, rng)
     fraction = rng.permutation(np.linspace(*explainable, n_neurons))
     fraction[rng.permutation(n_neurons)[: round(undriven * n_neurons)]] = 0
     spread = np.maximum((weights @ channels).std(axis=1), 1e-12)
@@ -138,11 +140,12 @@ def _neural_times(camera: np.ndarray, rate: float, rng: np.random.Generator) -> 
     return start + np.arange(n_samples) / rate
 
 
-def _weights(positions: np.ndarray, n_channels: int, rng: np.random.Generator) -> np.ndarray:
-    centers = rng.uniform(0, _FIELD, (n_channels, 2))
+def _weights(positions: np.ndarray, names: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+    centers = rng.uniform(0, _FIELD, (len(names), 2))
     square = ((positions[:, None] - centers) ** 2).sum(axis=-1)
     local = np.exp(-square / (2 * _PATCH**2))
-    return rng.standard_normal(local.shape) * (local + 0.2)
+    strength = np.array([_LINEAR_STRENGTH if name in LINEAR else 1.0 for name in names])
+    return rng.standard_normal(local.shape) * (local + 0.2) * strength
 
 
 def _check(

@@ -17,6 +17,8 @@ _ENERGIES = (
     ("mouth movement", "mouth", 1.0, 0.4, 0.2),
     ("paw movement", "paw", 1.3, 0.4, 0.0),
 )
+LINEAR = ("pupil", "whisker level", "nose level")
+"""Channels that are linear in the keypoints."""
 _LEVEL_SPREAD = 0.3
 _PUPIL_DELAY = 0.3
 

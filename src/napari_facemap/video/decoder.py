@@ -12,6 +12,13 @@ import numpy as np
 from napari_facemap.video.grey import grey
 from napari_facemap.video.index import FrameIndex, open_container, packets
 
+# Codecs whose frames that no other refers to can be left out on the way without any effect.
+_SKIPS_EXACTLY = ("h264",)
+
+
+class _Damage(Exception):
+    """Something did not decode while several threads of the codec were at work."""
+
 
 class Decoder:
     """One open file that gives frames by number.
@@ -19,6 +26,9 @@ class Decoder:
     A frame is identified by its presentation time, so that it is the same picture whatever was
     read before it. Reading on from the last frame goes on decoding; anything else seeks to the
     keyframe before it. Not thread-safe: one thread at a time.
+
+    Where a packet does not decode, its frame is missing, and with it all that may refer to it:
+    the frames up to the next keyframe, unless no frame refers to that packet.
 
     Parameters
     ----------
@@ -46,9 +56,17 @@ class Decoder:
     def _restart(self, first: int) -> None:
         """Decoding begins at `first`; frames shown earlier may lack what they refer to."""
         self._first = first
+        self._first_pts = int(self.index.pts[first])
         self._skip_before: int | None = None
+        # Presentation times of frames that may refer to one that did not decode.
+        self._spoilt: set[int | None] = set()
         self._frames = self._decode()
         self.position = first
+
+    @property
+    def codec(self) -> str:
+        """The codec as FFmpeg names it."""
+        return self._stream.codec_context.name
 
     def close(self) -> None:
         """Close the file."""
@@ -70,19 +88,36 @@ class Decoder:
             Grey pictures by frame number. A frame that does not decode is missing.
         """
         found: dict[int, np.ndarray] = {}
-        begin = start
-        while True:
-            key = self._go_to(begin, start, keep_passed)
-            for number, frame in self._frames:
-                self.position = number + 1
-                if start <= number < stop or (keep_passed and number < stop):
-                    found[number] = grey(frame)
-                if number >= stop - 1:
-                    break
-            # A file cut so that decoding cannot start at this keyframe: take an earlier one.
-            if start in found or key == 0 or key is None:
-                return found
-            begin = key - 1
+        try:
+            key = self._collect(found, start, stop, start, keep_passed)
+            if start not in found and key:
+                # A file may be cut so that decoding cannot start at its keyframe: one earlier.
+                self._collect(found, key - 1, stop, start, keep_passed)
+        except _Damage:
+            # Threads lose frames around damage by chance; one alone loses the same ones always.
+            self._threads = 1
+            self.close()
+            self._open()
+            return self.read(start, stop, keep_passed)
+        return found
+
+    def _collect(
+        self,
+        found: dict[int, np.ndarray],
+        begin: int,
+        stop: int,
+        start: int,
+        keep_passed: bool,
+    ) -> int | None:
+        """Decode from `begin` or the keyframe before it into `found`; see `_go_to`."""
+        key = self._go_to(begin, start, keep_passed)
+        for number, frame in self._frames:
+            self.position = number + 1
+            if start <= number < stop or (keep_passed and number < stop):
+                found[number] = grey(frame)
+            if number >= stop - 1:
+                break
+        return key
 
     def _go_to(self, begin: int, target: int, keep_passed: bool) -> int | None:
         """Stand at `begin` or the keyframe before it; the keyframe, None when going on."""
@@ -113,28 +148,56 @@ class Decoder:
     def _decode(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames with their numbers, from the keyframe `_first` on, in the order shown."""
         context = self._stream.codec_context
-        began = False
-        for packet in packets(self._container, self._stream):
-            # Some seeks land early, inside a group of frames: wait for its keyframe.
-            if not began and not packet.is_keyframe:
-                continue
-            began = True
+        began = not self.index.seekable or self._first == 0
+        spoilt = False
+        for packet in packets(self._container, self._stream, self.index.places):
+            leading = packet.pts is not None and packet.pts < self._first_pts
+            if self.index.seekable and self._first > 0:
+                # Seeking may land early, and frames shown before the keyframe may refer further
+                # back: neither is asked for.
+                if leading or not (began or packet.is_keyframe):
+                    continue
+                began = True
+            spoilt = spoilt and not packet.is_keyframe
+            if spoilt:
+                self._spoilt.add(packet.pts)
             self._choose_skipping(packet)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
+                if self._threads != 1:
+                    raise _Damage from None
+                spoilt = spoilt or self._is_referred_to(packet)
                 continue
             yield from self._numbered(frames)
         context.skip_frame = "DEFAULT"
         try:
-            yield from self._numbered(context.decode(None))
-        except (av.error.FFmpegError, EOFError):
+            frames = context.decode(None)
+        except av.error.EOFError:
             return
+        except av.error.FFmpegError:
+            if self._threads != 1:
+                raise _Damage from None
+            return
+        yield from self._numbered(frames)
+
+    def _is_referred_to(self, packet: av.Packet) -> bool:
+        """Whether other frames may refer to a packet that does not decode."""
+        context = self._stream.codec_context
+        if self.codec not in _SKIPS_EXACTLY:
+            return True
+        try:
+            context.skip_frame = "NONREF"
+            packet.decode()
+        except av.error.FFmpegError:
+            return True
+        return False
 
     def _choose_skipping(self, packet: av.Packet) -> None:
         """Leave out frames before the target that no other frame refers to."""
         skip = (
             self._skip_before is not None
+            and self.codec in _SKIPS_EXACTLY
             and packet.pts is not None
             and packet.pts < self._skip_before
         )
@@ -150,5 +213,7 @@ class Decoder:
             else:
                 number = self._counted
                 self._counted += 1
-            if number is not None and number >= self._first and not frame.is_corrupt:
+            if number is None or number < self._first or frame.is_corrupt:
+                continue
+            if frame.pts is None or frame.pts not in self._spoilt:
                 yield number, frame

@@ -74,23 +74,12 @@ class Video(FrameAccess):
         self.times = self._index.times
         self.start = float(self._index.pts[0] * self._index.time_base)
         self._lock = RLock()
-        self._bad: set[int] = set()
+        self._bad: set[int] = set(self._index.lost.tolist())
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._decoder: Decoder | None = Decoder(self.path, self._index)
-        stream = self._decoder._stream
-        self.codec = stream.codec_context.name
-        self.warnings = self._compare_with_header(stream.frames)
+        self.codec = self._decoder.codec
+        self.warnings = list(self._index.warnings)
         self.shape = (len(self.times), *self._frame_size())
-
-    def _compare_with_header(self, promised: int) -> list[str]:
-        n_frames = len(self.times)
-        if promised <= n_frames + 1:
-            return []
-        cut_off = (
-            f"{self.path}: its header promises {promised} frames but it holds {n_frames}; the "
-            "file is probably cut off. What is there can be used."
-        )
-        return [cut_off]
 
     def _frame_size(self) -> tuple[int, int]:
         """Size of the first frame that decodes: headers are wrong about rotated videos."""

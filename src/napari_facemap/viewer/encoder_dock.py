@@ -166,6 +166,7 @@ class EncoderDock(QWidget):
         self._opened.append(recording)
         self._refresh_recordings()
         self.activity.setCurrentIndex(len(self._recordings) - 1)
+        self.run_row.show_text(" ".join(recording.warnings))
 
     def _on_open(self) -> None:
         dialog = RecordingDialog(self)

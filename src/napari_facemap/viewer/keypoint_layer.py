@@ -24,6 +24,7 @@ from napari_facemap.viewer.layers import STORE, bare, times_of
 
 EDITED_BORDER = (1.0, 1.0, 1.0, 1.0)
 PLAIN_BORDER = (0.0, 0.0, 0.0, 0.6)
+_HIDDEN_SIZE = 0.01  # pixels: too small for the mouse
 _FAINTEST = 0.25  # alpha of a keypoint of no confidence: dim, but still to be found
 
 
@@ -45,16 +46,17 @@ def layer_data(store: KeypointStore, name: str = "keypoints", **extra: Any) -> t
         Data (y, x), attributes, ``"points"``.
     """
     points = store.frame(0)
+    style = _style(store, points)
     attributes = {
         "name": name,
         "features": _features(store, points),
-        "size": marker_size(store),
+        "size": _sizes(np.full(len(store.keypoints), marker_size(store)), style["shown"]),
         "symbol": "disc",
         "border_width": 0.14,
         "axis_labels": ("y", "x"),
         "units": ("pixel", "pixel"),
         "metadata": {STORE: store, **extra},
-        **_style(store, points),
+        **style,
     }
     return _rows(points.position), attributes, "points"
 
@@ -105,6 +107,8 @@ class KeypointLayer:
 
     def _connect(self) -> None:
         self.viewer.dims.events.current_step.connect(self.refresh)
+        self.layer.current_size = float(np.max(self.layer.size))
+        self.layer.events.current_size.connect(self._on_size)
         self.layer.events.data.connect(self._on_data)
         for key in KEYS:
             self.layer.bind_key(key.binding, getattr(self, key.method), overwrite=True)
@@ -112,6 +116,7 @@ class KeypointLayer:
     def disconnect(self) -> None:
         """Let go of the viewer and the layer, which may be removed or shown elsewhere."""
         self.viewer.dims.events.current_step.disconnect(self.refresh)
+        self.layer.events.current_size.disconnect(self._on_size)
         self.layer.events.data.disconnect(self._on_data)
         for key in KEYS:
             self.layer.bind_key(key.binding, None, overwrite=True)
@@ -175,6 +180,9 @@ class KeypointLayer:
                 self.layer.border_color = style["border_color"]
             if not np.array_equal(self.layer.shown, style["shown"]):
                 self.layer.shown = style["shown"]
+            sizes = _sizes(self.layer.size, style["shown"])
+            if not np.array_equal(self.layer.size, sizes):
+                self.layer.size = sizes
             features = self.layer.features
             if list(features.get("keypoint", ())) == list(self.names):
                 # The status bar and tooltip read these; a new table costs a redraw.
@@ -195,6 +203,12 @@ class KeypointLayer:
             self._removed(event.data_indices)
         elif action == "added":
             self._added()
+
+    def _on_size(self, event: Any = None) -> None:
+        """Resize all keypoints with napari's slider when none is selected."""
+        if not self.layer.selected_data:
+            shown = self.layer.shown
+            self.layer.size = np.where(shown, self.layer.current_size, _HIDDEN_SIZE)
 
     def _moved(self, indices: Any) -> None:
         if len(self.layer.data) != len(self.names):
@@ -305,19 +319,30 @@ class KeypointLayer:
 
 
 def _rows(position: np.ndarray) -> np.ndarray:
-    """(y, x) as napari wants them; it cannot hold NaN, so what is hidden lies at 0, not shown."""
-    return np.nan_to_num(position[:, ::-1].astype(np.float64), nan=0.0)
+    """(y, x) as napari wants them; it cannot hold NaN, so what is hidden lies in a corner.
+
+    Not at 0 sharp: there the mouse is thought to be before it has moved, and would hit it.
+    """
+    return np.nan_to_num(position[:, ::-1].astype(np.float64), nan=0.25)
 
 
 def _style(store: KeypointStore, points: Any) -> dict[str, np.ndarray]:
+    shown = np.isfinite(points.position[:, 0])
     color = np.array([_rgb(name) for name in store.keypoints], np.float32)
     alpha = _FAINTEST + (1 - _FAINTEST) * np.clip(points.confidence, 0, 1)
     border = np.where(points.edited[:, None], EDITED_BORDER, PLAIN_BORDER).astype(np.float32)
-    return {
-        "face_color": np.column_stack([color, alpha]).astype(np.float32),
-        "border_color": border,
-        "shown": np.isfinite(points.position[:, 0]),
-    }
+    border[:, 3] *= shown
+    # napari 0.9 draws rows that are not `shown` all the same in a layer without a hidden axis,
+    # so they are transparent, and too small to be hit, as well.
+    face = np.column_stack([color, alpha * shown]).astype(np.float32)
+    return {"face_color": face, "border_color": border, "shown": shown}
+
+
+def _sizes(sizes: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Sizes with hidden rows shrunk, and rows that came back as large as the others."""
+    large = sizes[sizes > 2 * _HIDDEN_SIZE]
+    usual = float(np.median(large)) if len(large) else 8.0
+    return np.where(shown, np.where(sizes > 2 * _HIDDEN_SIZE, sizes, usual), _HIDDEN_SIZE)
 
 
 def _features(store: KeypointStore, points: Any) -> pd.DataFrame:

@@ -23,7 +23,8 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from napari_facemap.neural.recording import Recording
 
-_FILTER = "Arrays (*.npy *.npz)"
+_ACTIVITY_FILES = "Arrays (*.npy *.npz)"
+_TIMES_FILES = "Times (*.npy *.npz *.csv *.tsv *.txt)"
 
 
 class RecordingDialog(QDialog):
@@ -91,12 +92,12 @@ class RecordingDialog(QDialog):
         super().accept()
 
     def _browse_activity(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Neural activity", "", _FILTER)
+        path, _ = QFileDialog.getOpenFileName(self, "Neural activity", "", _ACTIVITY_FILES)
         if path:
             self.activity.setText(path)
 
     def _browse_times(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Times of the samples", "", _FILTER)
+        path, _ = QFileDialog.getOpenFileName(self, "Times of the samples", "", _TIMES_FILES)
         if path:
             self.times.setText(path)
             self.by_file.setChecked(True)

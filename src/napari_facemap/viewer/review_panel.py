@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
@@ -100,7 +101,8 @@ class ReviewPanel(QGroupBox):
         self.frame.setValue(keypoints.frame)
         self.frame.blockSignals(False)
         points = keypoints.store.frame(keypoints.frame)
-        unsure = int(((points.confidence < self.threshold.value()) & ~points.edited).sum())
+        low = (points.confidence < self.threshold.value()) & ~points.edited
+        unsure = int((low & np.isfinite(points.position[:, 0])).sum())
         edits = keypoints.store.n_edits
         self.state.setText(
             f"{keypoints.clock.time():.2f} s, {unsure} unsure here, {edits:,} corrected in all"

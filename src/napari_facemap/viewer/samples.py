@@ -9,12 +9,13 @@ from napari_facemap.viewer.readers import LayerData, video_layer_data
 from napari_facemap.viewer.session import follow_current_viewer
 
 _FPS = 50.0
-_SECONDS = 120
+_SECONDS = 300
+_EXPLAINABLE = (0.3, 0.9)  # of each neuron's variance, by a perfect model
 _CHUNK = 8
 
 
 def make_synthetic_face() -> list[LayerData]:
-    """Two minutes of a simulated face, its true keypoints, and neurons that follow it.
+    """Five minutes of a simulated face, its true keypoints, and neurons that follow it.
 
     Returns
     -------
@@ -36,7 +37,9 @@ def synthetic_face_layers(n_frames: int, n_neurons: int = 60, seed: int = 0) -> 
 
     follow_current_viewer()
     face = simulate_face(n_frames, fps=_FPS, seed=seed)
-    population = simulate_population(face, n_neurons, rate=10.0, seed=seed)
+    population = simulate_population(
+        face, n_neurons, rate=10.0, seed=seed, explainable=_EXPLAINABLE
+    )
     _, attributes, kind = video_layer_data(face.video())
     # Frames are drawn, not decoded: in small chunks, so that a jump does not draw many in vain.
     data = da.from_array(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 # isort: off
@@ -73,7 +73,7 @@ class TracesPlot(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
-        self.setMinimumHeight(240)
+        self.setMinimumHeight(160)
         item = self.plot.getPlotItem()
         item.hideButtons()
         item.setLabel("bottom", "time (s)")
@@ -88,6 +88,10 @@ class TracesPlot(QWidget):
         self._box.zoomed.connect(self._on_zoomed)
         self.cursor.setZValue(10)
         self.plot.addItem(self.cursor)
+
+    def sizeHint(self) -> QSize:
+        """Ask for a strip below the video and not for half the window."""
+        return QSize(900, 250)
 
     def set_colors(self, background: Any, text: Any) -> None:
         """Take the colours of the window."""

@@ -12,9 +12,11 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
+    QFrame,
     QGroupBox,
     QHBoxLayout,
     QPushButton,
+    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -62,7 +64,7 @@ class TrackingDock(QWidget):
         self._load_models()
 
     def _build(self) -> None:
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(340)
         self.device.addItems(DEVICES)
         self.keep_edits.setChecked(True)
         self.keep_edits.setToolTip(
@@ -86,10 +88,19 @@ class TrackingDock(QWidget):
         form.addRow("Device", self.device)
         form.addRow(self.keep_edits)
         form.addRow(self.run_row)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setAlignment(Qt.AlignmentFlag.AlignTop)
+        column.addWidget(group)
+        column.addWidget(self.review)
+        scroll = QScrollArea()  # so that the dock never makes a small screen's window larger
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
         layout = QVBoxLayout(self)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(group)
-        layout.addWidget(self.review)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
         self.run_row.run.clicked.connect(self.run)
         self.run_row.finished.connect(self._on_tracked)
 

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_facemap.files.recordings import read_recording, read_times
+
+ACTIVITY = np.random.default_rng(0).normal(size=(4, 30)).astype(np.float32)
+TIMES = 2.5 + np.arange(30) / 10
+
+
+@pytest.fixture
+def saved(tmp_path):
+    np.save(tmp_path / "spks.npy", ACTIVITY)
+    np.save(tmp_path / "times.npy", TIMES)
+    return tmp_path
+
+
+def refused(*arguments, **options):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the callers look at the message
+        read_recording(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_npy_with_times(saved):
+    recording = read_recording(saved / "spks.npy", saved / "times.npy")
+    assert np.array_equal(recording.activity, ACTIVITY)
+    assert isinstance(recording.activity, np.memmap)
+    assert np.array_equal(recording.times, TIMES)
+    assert recording.name == "spks"
+    assert recording.warnings == []
+
+
+def test_rate_instead_of_times(saved):
+    recording = read_recording(saved / "spks.npy", rate=20)
+    assert np.allclose(recording.times, np.arange(30) / 20)
+
+
+@pytest.mark.parametrize("name", ["spks", "activity", "F"])
+@pytest.mark.parametrize("times_name", ["times", "tneural", "t"])
+def test_npz_with_its_times(tmp_path, name, times_name):
+    arrays = {name: ACTIVITY, times_name: TIMES, "xy": np.zeros((4, 2))}
+    np.savez(tmp_path / "mouse.npz", **arrays)
+    recording = read_recording(tmp_path / "mouse.npz")
+    assert np.array_equal(recording.activity, ACTIVITY)
+    assert np.array_equal(recording.times, TIMES)
+
+
+def test_npz_with_one_array_of_another_name(tmp_path):
+    np.savez(tmp_path / "mouse.npz", thing=ACTIVITY)
+    assert read_recording(tmp_path / "mouse.npz", rate=10).n_neurons == 4
+
+
+def test_npz_with_several_arrays_of_other_names_is_refused(tmp_path):
+    np.savez(tmp_path / "mouse.npz", one=ACTIVITY, two=ACTIVITY)
+    assert "found one, two" in refused(tmp_path / "mouse.npz", rate=10)
+
+
+def test_time_by_neuron_is_transposed_and_said(saved, caplog):
+    np.save(saved / "wrong.npy", ACTIVITY.T)
+    recording = read_recording(saved / "wrong.npy", saved / "times.npy")
+    assert np.array_equal(recording.activity, ACTIVITY)
+    assert "transposed" in recording.warnings[0]
+    assert "transposed" in caplog.text
+
+
+def test_a_square_array_is_neuron_by_time(tmp_path):
+    square = np.random.default_rng(1).normal(size=(30, 30)).astype(np.float32)
+    np.savez(tmp_path / "square.npz", spks=square, times=TIMES)
+    recording = read_recording(tmp_path / "square.npz")
+    assert np.array_equal(recording.activity, square)
+    assert recording.warnings == []
+
+
+def test_neither_times_nor_rate(saved):
+    message = refused(saved / "spks.npy")
+    assert str(saved / "spks.npy") in message
+    assert "rate in Hz" in message
+
+
+def test_both_times_and_rate(saved):
+    assert "leave one out" in refused(saved / "spks.npy", saved / "times.npy", 10)
+
+
+@pytest.mark.parametrize("rate", [0, -1, np.nan, np.inf])
+def test_no_rate(saved, rate):
+    assert "more than 0 Hz" in refused(saved / "spks.npy", rate=rate)
+
+
+def test_times_of_another_length(saved):
+    np.save(saved / "times.npy", TIMES[:-1])
+    message = refused(saved / "spks.npy", saved / "times.npy")
+    assert "(4, 30)" in message
+    assert "29 times" in message
+    assert "spks.npy" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [(3, np.nan, "time 3 is nan"), (3, TIMES[2], "repeats"), (3, 0.0, "goes back")],
+)
+def test_bad_times_say_where(saved, place, value, says):
+    times = TIMES.copy()
+    times[place] = value
+    np.save(saved / "times.npy", times)
+    message = refused(saved / "spks.npy", saved / "times.npy")
+    assert says in message
+    assert str(saved / "times.npy") in message
+
+
+def test_activity_that_is_not_finite_says_where(saved):
+    activity = ACTIVITY.copy()
+    activity[2, 7] = np.nan
+    np.save(saved / "spks.npy", activity)
+    message = refused(saved / "spks.npy", rate=10)
+    assert "neuron 2 at sample 7 is nan" in message
+    assert str(saved / "spks.npy") in message
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}, None]), allow_pickle=True)
+    np.savez(tmp_path / "b.npz", spks=np.array([[{"a": 1}]]))
+    assert "pickled" in refused(tmp_path / "a.npy", rate=10)
+    assert "pickled" in refused(tmp_path / "b.npz", rate=10)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04 torn", b"words"])
+def test_damaged_files(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert str(tmp_path / name) in refused(tmp_path / name, rate=10)
+
+
+def test_a_torn_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", spks=ACTIVITY)
+    whole = bytearray((tmp_path / "a.npz").read_bytes())
+    whole[200:260] = bytes(60)
+    (tmp_path / "a.npz").write_bytes(whole)
+    refused(tmp_path / "a.npz", rate=10)
+
+
+def test_missing_other_and_empty_files(tmp_path):
+    assert "no such file" in refused(tmp_path / "a.npy", rate=10)
+    (tmp_path / "a.mat").write_bytes(b"")
+    assert "expected a .npy or .npz" in refused(tmp_path / "a.mat", rate=10)
+    np.save(tmp_path / "empty.npy", np.zeros((0, 5)))
+    assert "empty" in refused(tmp_path / "empty.npy", rate=10)
+    np.save(tmp_path / "line.npy", np.zeros(5))
+    assert "2-D" in refused(tmp_path / "line.npy", rate=10)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "txt"])
+def test_times_from_any_file(tmp_path, suffix):
+    path = tmp_path / f"times.{suffix}"
+    if suffix == "npy":
+        np.save(path, TIMES.astype(np.float32)[:, None])
+    elif suffix == "npz":
+        np.savez(path, tneural=TIMES, other=TIMES + 1)
+    else:
+        header = "seconds\n" if suffix == "csv" else ""
+        path.write_text(header + "\n".join(map(str, TIMES)) + "\n")
+    assert np.allclose(read_times(path), TIMES)
+    assert read_times(path).dtype == np.float64
+
+
+@pytest.mark.parametrize("text", ["", "seconds\n", "1\nx\n2", "1,2\n3,4\n", "2\n1\n"])
+def test_bad_text_times(tmp_path, text):
+    path = tmp_path / "times.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"times\.txt") as caught:
+        read_times(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_facemap.cli import main
+from napari_facemap.files.poses import read_poses, write_poses
+from napari_facemap.files.predictions import read_predictions
+from napari_facemap.keypoints.models import save_model
+from napari_facemap.keypoints.network import KeypointNetwork
+from napari_facemap.keypoints.poses import make_poses
+from napari_facemap.video.write import write_video
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "mouse.mp4"
+    frames = np.random.default_rng(0).integers(0, 256, (12, 64, 80), np.uint8)
+    write_video(path, frames, 40.0)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    save_model(KeypointNetwork(2, (2, 2, 4, 4, 4)), path, {"keypoints": ["a", "b"]})
+    return str(path)
+
+
+def test_info_says_what_a_video_holds(video, capsys):
+    assert main(["info", str(video)]) == 0
+    said = capsys.readouterr().out
+    for fact in ("12", "80 x 64", "40 frames/s", "h264"):
+        assert fact in said
+
+
+def test_track_writes_all_frames(video, model, tmp_path, capsys):
+    out = tmp_path / "out.h5"
+    assert main(["track", str(video), "--model", model, "--output", str(out)]) == 0
+    poses = read_poses(out)
+    assert poses.sizes["time"] == 12
+    np.testing.assert_allclose(poses.time, np.arange(12) / 40)
+    assert np.isfinite(poses.position).all()
+    assert str(out) in capsys.readouterr().out
+    assert main(["track", str(video), "--model", model, "--output", str(out)]) == 0
+
+
+def test_several_videos_go_beside_themselves_or_into_a_folder(video, model, tmp_path, capsys):
+    other = tmp_path / "other.mp4"
+    other.write_bytes(video.read_bytes())
+    assert main(["track", str(video), str(other), "--model", model]) == 0
+    assert (tmp_path / "mouse_FacemapPose.h5").is_file()
+    assert (tmp_path / "other_FacemapPose.h5").is_file()
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    folder = tmp_path / "results"
+    assert main(["track", str(bad), str(other), "--model", model, "--output", str(folder)]) == 2
+    assert (folder / "other_FacemapPose.h5").is_file()
+    assert "bad.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "nowhere.mp4"], "nowhere.mp4: no such file"),
+        (["track", "nowhere.mp4"], "nowhere.mp4: no such file"),
+        (["track", "VIDEO", "--model", "nothing"], "nothing"),
+        (["track", "VIDEO", "--model", "MODEL", "--box", "5", "5", "2", "2"], "box"),
+        (["track", "VIDEO", "--model", "MODEL", "--output", "VIDEO"], "not a keypoint file"),
+        (["track", "VIDEO", "VIDEO", "--model", "MODEL", "--output", "a.h5"], "folder"),
+        (["encode", "--behavior", "no.h5", "--neural", "no.npy"], "no.h5"),
+        (["train", "nowhere", "--output", "a.safetensors"], "labels.csv"),
+        (["train", "nowhere", "--output", "a.pt"], ".safetensors"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(video, model, capsys, arguments, words):
+    before = video.read_bytes()
+    places = {"VIDEO": str(video), "MODEL": model}
+    assert main([places.get(a, a) for a in arguments]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("napari-f")]
+    assert len(said) == 1
+    assert words in said[0]
+    assert video.read_bytes() == before
+
+
+def test_edited_keypoints_are_not_lost(video, model, tmp_path, capsys):
+    out = tmp_path / "out.h5"
+    arguments = ["track", str(video), "--model", model, "--output", str(out)]
+    assert main(arguments) == 0
+    poses = read_poses(out)
+    poses["edited"][3, 0] = True
+    write_poses(poses, out)
+    assert main(arguments) == 2
+    assert "edited by hand" in capsys.readouterr().err
+    assert read_poses(out)["edited"].any()
+    assert main([*arguments, "--overwrite"]) == 0
+    assert not read_poses(out)["edited"].any()
+
+
+def test_encode_writes_predictions_for_every_neuron(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    times = np.arange(3000) / 50
+    position = 50 + 10 * np.sin(times[:, None, None] * rng.uniform(0.5, 3, (1, 2, 3)))
+    poses = make_poses(position, np.ones((3000, 3)), ["a", "b", "c"], times)
+    write_poses(poses, tmp_path / "face.h5")
+    neural_times = np.arange(0, 59.9, 0.1)
+    seen = np.stack([np.interp(neural_times, times, position[:, 0, k]) for k in range(3)])
+    activity = rng.normal(size=(8, 3)) @ seen + rng.normal(size=(8, len(neural_times)))
+    np.save(tmp_path / "neurons.npy", activity)
+    np.save(tmp_path / "times.npy", neural_times)
+    arguments = ["encode", "--behavior", str(tmp_path / "face.h5"),
+                 "--neural", str(tmp_path / "neurons.npy"),
+                 "--neural-times", str(tmp_path / "times.npy"), "--model", "linear"]  # fmt: skip
+    assert main(arguments) == 0
+    assert "8 neurons" in capsys.readouterr().out
+    prediction = read_predictions(tmp_path / "neurons_encoder" / "predictions.nc")
+    assert prediction["predicted"].shape == (8, len(neural_times))
+    assert float(prediction["variance_explained"].mean()) > 0.5
+    assert (tmp_path / "neurons_encoder" / "encoder.safetensors").is_file()
+
+
+def test_facemaps_files_need_times(tmp_path, capsys):
+    poses = make_poses(np.ones((9, 2, 1)), np.ones((9, 1)), ["a"], np.arange(9))
+    poses.attrs["times_known"] = 0
+    write_poses(poses, tmp_path / "face.h5")
+    np.save(tmp_path / "neurons.npy", np.ones((2, 9)))
+    arguments = ["encode", "--behavior", str(tmp_path / "face.h5"),
+                 "--neural", str(tmp_path / "neurons.npy"), "--neural-rate", "10"]  # fmt: skip
+    assert main(arguments) == 2
+    assert "--behavior-times" in capsys.readouterr().err
+
+
+def test_nothing_given_explains_itself(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    assert "VERB" in capsys.readouterr().err
