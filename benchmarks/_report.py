@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from napari_facemap.files.atomic import atomic_path
+
 
 def arguments(
     description: str | None, add: Callable[[argparse.ArgumentParser], None] | None = None
@@ -38,9 +40,9 @@ def arguments(
     return parser.parse_args()
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table; columns are the keys in the order in which they first appear."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+def print_table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
+    """Print rows as a table; by default columns are the keys in the order they first appear."""
+    columns = columns or list(dict.fromkeys(key for row in rows for key in row))
     cells = [columns, *([_text(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
@@ -63,7 +65,8 @@ def save_json(path: str | Path, results: Any) -> None:
         "cpus": os.cpu_count(),
     }
     text = json.dumps({"machine": machine, "results": results}, indent=2, default=_plain)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -81,7 +81,9 @@ def test_other_safetensors_are_refused(tmp_path):
         lambda tensors, card: card.update(model="other"),
         lambda tensors, card: card.update(options={"wrong": 1}),
         lambda tensors, card: card["features"].pop(),
-        lambda tensors, card: tensors.update({"space.components": tensors["space.components"][1:]}),
+        lambda tensors, card: tensors.update(
+            {"space.components": tensors["space.components"][1:]}
+        ),
         lambda tensors, card: tensors["space.mean"].fill(np.nan),
         lambda tensors, card: tensors.update(
             {"space.components": tensors["space.components"][:, 1:]}

@@ -17,7 +17,7 @@ def saved(tmp_path):
 
 
 def refused(*arguments, **options):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the callers look at the message
+    with pytest.raises(ValueError) as caught:
         read_recording(*arguments, **options)
     message = str(caught.value)
     assert "\n" not in message
@@ -27,10 +27,14 @@ def refused(*arguments, **options):
 def test_npy_with_times(saved):
     recording = read_recording(saved / "spks.npy", saved / "times.npy")
     assert np.array_equal(recording.activity, ACTIVITY)
-    assert isinstance(recording.activity, np.memmap)
     assert np.array_equal(recording.times, TIMES)
     assert recording.name == "spks"
     assert recording.warnings == []
+
+
+def test_large_files_are_mapped_and_not_read_at_once(tmp_path):
+    np.save(tmp_path / "spks.npy", np.zeros((300, 2000), np.float32))
+    assert isinstance(read_recording(tmp_path / "spks.npy", rate=10).activity, np.memmap)
 
 
 def test_rate_instead_of_times(saved):
@@ -99,7 +103,11 @@ def test_times_of_another_length(saved):
 
 @pytest.mark.parametrize(
     ("place", "value", "says"),
-    [(3, np.nan, "time 3 is nan"), (3, TIMES[2], "repeats"), (3, 0.0, "goes back")],
+    [
+        (3, np.nan, "nan at sample 3"),
+        (3, TIMES[2], "2.7 s followed by 2.7 s at sample 3"),
+        (3, 0.0, "followed by 0 s at sample 3"),
+    ],
 )
 def test_bad_times_say_where(saved, place, value, says):
     times = TIMES.copy()
@@ -115,7 +123,7 @@ def test_activity_that_is_not_finite_says_where(saved):
     activity[2, 7] = np.nan
     np.save(saved / "spks.npy", activity)
     message = refused(saved / "spks.npy", rate=10)
-    assert "neuron 2 at sample 7 is nan" in message
+    assert "nan for neuron 2 at sample 7" in message
     assert str(saved / "spks.npy") in message
 
 

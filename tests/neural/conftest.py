@@ -12,7 +12,9 @@ from napari_facemap.neural.recording import Recording
 def smooth_noise(rng, times, width, n):
     """Gaussian noise that changes over about `width` seconds, at any times."""
     knots = np.arange(times[0] - 2 * width, times[-1] + 3 * width, width)
-    return np.stack([np.interp(times, knots, rng.standard_normal(len(knots))) for _ in range(n)], 1)
+    return np.stack(
+        [np.interp(times, knots, rng.standard_normal(len(knots))) for _ in range(n)], 1
+    )
 
 
 @pytest.fixture

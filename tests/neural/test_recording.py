@@ -16,7 +16,7 @@ def test_holds_float32_activity_and_float64_times():
     assert recording.times.dtype == np.float64
     assert recording.n_neurons == 3
     assert recording.rate == pytest.approx(10)
-    assert replace(recording, name="b").names == ("a", "b", "c")
+    assert replace(recording, name="b").names == ["a", "b", "c"]
 
 
 def test_keeps_a_memory_map(tmp_path):
@@ -28,15 +28,15 @@ def test_keeps_a_memory_map(tmp_path):
 @pytest.mark.parametrize(
     ("activity", "times", "says"),
     [
-        (np.zeros(5), TIMES, r"shape is \(5,\)"),
-        (np.zeros((0, 5)), TIMES, "empty"),
-        (np.zeros((3, 6)), TIMES, "6 columns of activity but 5 times"),
-        (np.zeros((3, 5), "U3"), TIMES, "must be numbers"),
-        (np.zeros((3, 5)), [0, 1, 1, 2, 3], r"time 2 \(1 s\) repeats time 1"),
-        (np.zeros((3, 5)), [0, 1, 2, 1.5, 3], "goes back"),
-        (np.zeros((3, 5)), [0, 1, np.nan, 2, 3], "time 2 is nan"),
-        (np.zeros((3, 5)), TIMES[:, None], "1-D"),
-        (np.zeros((3, 0)), [], "empty"),
+        (np.zeros(5), TIMES, r"found shape \(5,\)"),
+        (np.zeros((0, 5)), TIMES, "at least one neuron"),
+        (np.zeros((3, 6)), TIMES, r"with 5 times; found shape \(3, 6\)"),
+        (np.zeros((3, 5), "U3"), TIMES, "as numbers"),
+        (np.zeros((3, 5)), [0, 1, 1, 2, 3], "1 s followed by 1 s at sample 2"),
+        (np.zeros((3, 5)), [0, 1, 2, 1.5, 3], "2 s followed by 1.5 s at sample 3"),
+        (np.zeros((3, 5)), [0, 1, np.nan, 2, 3], "nan at sample 2"),
+        (np.zeros((3, 5)), TIMES[:, None], "row of at least two times"),
+        (np.zeros((3, 0)), [], "row of at least two times"),
     ],
 )
 def test_refuses_what_is_not_a_recording_in_one_line(activity, times, says):
@@ -49,15 +49,19 @@ def test_refuses_what_is_not_a_recording_in_one_line(activity, times, says):
 def test_says_where_activity_is_not_finite():
     activity = np.zeros((3, 5))
     activity[1, 3] = np.inf
-    with pytest.raises(ValueError, match="neuron 1 at sample 3 is inf"):
+    with pytest.raises(ValueError, match="found inf for neuron 1 at sample 3"):
         Recording(activity, TIMES)
 
 
+def test_neurons_without_names_are_numbered():
+    assert Recording(np.zeros((3, 5)), TIMES).names == ["0", "1", "2"]
+
+
 def test_refuses_other_number_of_names():
-    with pytest.raises(ValueError, match="3 neurons but 2 names"):
+    with pytest.raises(ValueError, match="expected 3 names; found 2"):
         Recording(np.zeros((3, 5)), TIMES, names=["a", "b"])
 
 
-def test_empty_times_are_refused():
-    with pytest.raises(ValueError, match="no times"):
-        check_times([])
+def test_one_time_is_no_clock():
+    with pytest.raises(ValueError, match="at least two times"):
+        check_times([1.0], "camera")

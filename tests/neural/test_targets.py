@@ -51,7 +51,9 @@ def test_few_neurons_are_their_own_targets_and_a_constant_one_stays_its_mean():
     space = NeuralSpace.fit(activity)
     assert space.components is None
     assert space.n_targets == 10
-    assert np.allclose(space.to_neurons(space.to_targets(activity)), activity, rtol=1e-3, atol=0.01)
+    assert np.allclose(
+        space.to_neurons(space.to_targets(activity)), activity, rtol=1e-3, atol=0.01
+    )
     assert np.allclose(space.to_neurons(np.ones((3, 10), np.float32))[4], 7.5)
 
 

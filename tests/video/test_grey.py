@@ -58,6 +58,25 @@ def test_grey_is_what_opencv_gives(tmp_path, pixels, codec, full):
     assert difference.mean() < 0.6
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_rotation_that_the_file_asks_for_is_applied(tmp_path, degrees, frames_of):
+    from napari_facemap.video.video import open_video
+
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.pix_fmt, stream.height, stream.width = "yuv420p", 64, 96
+        if not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV cannot write a rotation")
+        stream.set_display_rotation(degrees)
+        for levels in frames_of(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(levels, format="gray")))
+        container.mux(stream.encode())
+    with open_video(path) as video:
+        assert video.shape[1:] == ((64, 96) if degrees == 180 else (96, 64))
+        np.testing.assert_array_equal(video[:], _opencv(path))
+
+
 def test_tables_of_grey_and_tinted_luma():
     assert luma_table(True, 128, 128) == bytes(range(256))
     limited = luma_table(False, 128, 128)

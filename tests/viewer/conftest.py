@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 
 # Before napari is imported: it saves its settings, and tests shall not change a person's.
 os.environ["NAPARI_CONFIG"] = os.path.join(
     tempfile.mkdtemp(prefix="napari-facemap-"), "settings.yaml"
 )
+
+# Docks alone need no screen; tests of the whole window, with OpenGL, skip without one.
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import numpy as np
 import pytest
@@ -58,13 +63,6 @@ def add_video():
         )
 
     return add
-
-
-@pytest.fixture
-def screen():
-    """Skip where windows cannot be opened."""
-    if os.name == "posix" and not os.environ.get("DISPLAY"):
-        pytest.skip("needs a screen: run under xvfb-run")
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def encoders(monkeypatch):
 
 
 @pytest.fixture
-def dock(screen, qtbot, encoders, add_video, make_store):
+def dock(qtbot, encoders, add_video, make_store):
     from napari_facemap.viewer.encoder_dock import EncoderDock
 
     viewer = ViewerModel()

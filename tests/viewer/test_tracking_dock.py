@@ -58,7 +58,7 @@ def tracker(monkeypatch):
 
 
 @pytest.fixture
-def dock(screen, qtbot, tracker, add_video):
+def dock(qtbot, tracker, add_video):
     from napari_facemap.viewer.tracking_dock import TrackingDock
 
     viewer = ViewerModel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from napari_facemap.files.poses import read_poses, write_poses
 from napari_facemap.simulate.face import simulate_face
 from napari_facemap.viewer.session import session_of
 
-if os.name == "posix" and not os.environ.get("DISPLAY"):
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("needs a screen: run under xvfb-run", allow_module_level=True)
 
 FPS = 25.0

@@ -59,7 +59,7 @@ def write_encoder(encoder: Encoder, path: str | Path) -> Path:
         "delay": encoder.delay,
         "max_gap": encoder.max_gap,
         "fingerprint": encoder.fingerprint,
-        "names": None if encoder.names is None else list(encoder.names),
+        "names": list(encoder.names),
         "attrs": encoder.attrs,
     }
     path = Path(path)
@@ -138,7 +138,7 @@ def _encoder(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> Encoder:
         delay=float(card["delay"]),
         max_gap=float(card["max_gap"]),
         fingerprint=str(card["fingerprint"]),
-        names=None if card["names"] is None else tuple(card["names"]),
+        names=tuple(card["names"]),
         attrs=dict(card["attrs"]),
     )
     if encoder.model.shape != (n_features, space.n_targets):

@@ -44,7 +44,7 @@ def write_predictions(prediction: xr.Dataset, path: str | Path) -> Path:
     whole = prediction.assign(test=prediction["test"].astype(np.int8))
     # Files are compressed by h5py's own filter, so that any HDF5 opens them.
     squeezed = {"zlib": True, "complevel": 1}
-    encoding = {name: squeezed for name in ("measured", "predicted")}
+    encoding = dict.fromkeys(("measured", "predicted"), squeezed)
     with atomic_path(path) as temporary:
         whole.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
     return path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from napari_facemap.neural.recording import Recording, check_times
 
 _ACTIVITY_NAMES = ("spks", "activity", "F", "dff", "neural")
 _TIMES_NAMES = ("times", "tneural", "t", "time")
+_MAPPED_FROM = 2**20  # bytes
 _log = logging.getLogger(__name__)
 
 
@@ -27,8 +30,8 @@ def read_recording(
     Parameters
     ----------
     neural : str or Path
-        .npy with one 2-D array, memory-mapped where it is float32, or .npz with one 2-D array or
-        one named ``spks``, ``activity``, ``F``, ``dff`` or ``neural``. An .npz may hold the times
+        .npy with one 2-D array, memory-mapped where it is float32 and
+        large, or .npz with one 2-D array or one named ``spks``, ``activity``, ``F``, ``dff`` or ``neural``. An .npz may hold the times
         too, 1-D, named ``times``, ``tneural``, ``t`` or ``time``.
     times : str or Path, optional
         Seconds on the behaviour's clock, one a sample; see `read_times`. They go before those
@@ -91,9 +94,7 @@ def read_times(path: str | Path) -> np.ndarray:
     if isinstance(loaded, np.ndarray):
         values = loaded.ravel() if loaded.ndim == 2 and 1 in loaded.shape else loaded
         return check_times(values, str(path))
-    with loaded:
-        arrays = {name: _member(loaded, name, path) for name in loaded.files}
-    flat = {name: array.ravel() for name, array in arrays.items() if _is_line(array)}
+    flat = {name: array.ravel() for name, array in loaded.items() if _is_line(array)}
     return check_times(_pick(flat, _TIMES_NAMES, path, "1-D array of times"), str(path))
 
 
@@ -115,11 +116,9 @@ def _read_activity(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if isinstance(loaded, np.ndarray):
         activity, inside = loaded, None
     else:
-        with loaded:
-            arrays = {name: _member(loaded, name, path) for name in loaded.files}
-        flat = {n: a.ravel() for n, a in arrays.items() if n in _TIMES_NAMES and _is_line(a)}
+        flat = {n: a.ravel() for n, a in loaded.items() if n in _TIMES_NAMES and _is_line(a)}
         inside = next((flat[name] for name in _TIMES_NAMES if name in flat), None)
-        tables = {n: a for n, a in arrays.items() if a.ndim == 2 and n not in flat}
+        tables = {n: a for n, a in loaded.items() if a.ndim == 2 and n not in flat}
         activity = _pick(tables, _ACTIVITY_NAMES, path, "2-D array (neuron, time)")
     if activity.ndim != 2:
         raise ValueError(
@@ -130,39 +129,25 @@ def _read_activity(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return activity, inside
 
 
-def _load(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
+def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """Give the array of a .npy, or those of an .npz by name."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file.")
     if path.suffix.lower() not in (".npy", ".npz"):
         raise ValueError(f"{path}: expected a .npy or .npz file, found {path.suffix or 'none'}.")
     try:
-        mode = "r" if path.suffix.lower() == ".npy" else None
-        return np.load(path, mmap_mode=mode, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise _unreadable(path) from error
-    except Exception as error:  # zipfile.BadZipFile and zlib.error have no common parent
-        if type(error).__module__ in ("zipfile", "zlib"):
-            raise _unreadable(path) from error
-        raise
-
-
-def _member(loaded: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndarray:
-    try:
-        return loaded[name]
-    except (ValueError, OSError, EOFError) as error:
-        raise _unreadable(path, name) from error
-    except Exception as error:
-        if type(error).__module__ in ("zipfile", "zlib"):
-            raise _unreadable(path, name) from error
-        raise
-
-
-def _unreadable(path: Path, name: str = "") -> ValueError:
-    of = f" in {name!r}" if name else ""
-    return ValueError(
-        f"{path}: expected a plain numeric array{of}, found a damaged file or pickled objects, "
-        "which are not loaded; save it with numpy.save as a float32 array (neuron, time)."
-    )
+        if path.suffix.lower() == ".npy" and path.stat().st_size > _MAPPED_FROM:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            return {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected plain numeric arrays, found a damaged file or pickled objects, "
+            "which are not loaded; save it with numpy.save as a float32 array (neuron, time)."
+        ) from error
 
 
 def _is_line(array: np.ndarray) -> bool:
@@ -189,10 +174,11 @@ def _oriented(
     if activity.shape[1] == n_times:
         return activity, []
     if activity.shape[0] == n_times:
-        return activity.T, [
+        remark = (
             f"{path}: read as (time, neuron) = {activity.shape} and transposed, since "
             f"{source.name} has {n_times} times."
-        ]
+        )
+        return activity.T, [remark]
     raise ValueError(
         f"{path}: activity of shape {activity.shape} does not fit the {n_times} times of "
         f"{source}; give one time for each column of (neuron, time)."

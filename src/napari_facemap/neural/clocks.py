@@ -171,4 +171,3 @@ def _integral(values: np.ndarray, times: np.ndarray, until: np.ndarray) -> np.nd
     into = (until - times[at])[:, None]
     slope = (values[at + 1] - values[at]) / step[at]
     return whole[at] + into * (values[at] + slope * into / 2)
-

@@ -51,7 +51,7 @@ class Encoder:
         Longest pause of the camera that is bridged, in seconds.
     fingerprint : str
         Of the recording's activity, so that its training samples are known again.
-    names : tuple of str or None
+    names : tuple of str
         Of the neurons.
     attrs : dict
         Provenance: software, model, options, seed and shapes.
@@ -67,7 +67,7 @@ class Encoder:
     delay: float
     max_gap: float
     fingerprint: str
-    names: tuple[str, ...] | None = None
+    names: tuple[str, ...]
     attrs: dict[str, Any] = field(default_factory=dict)
     prediction: xr.Dataset | None = field(default=None, repr=False)
 
@@ -215,7 +215,7 @@ def fit_encoder(
         delay=float(delay),
         max_gap=float(max_gap),
         fingerprint=_fingerprint(recording),
-        names=recording.names,
+        names=tuple(recording.names),
         attrs=attrs,
     )
 
@@ -264,7 +264,6 @@ def predict_recording(
         test &= encoder.split.test
     measured = recording.activity
     at_test = measured[:, test], predicted[:, test]
-    names = recording.names or encoder.names or np.arange(encoder.n_neurons)
     encoder.prediction = xr.Dataset(
         {
             "measured": (("neuron", "time"), measured, {"units": "as recorded"}),
@@ -272,7 +271,10 @@ def predict_recording(
             "variance_explained": ("neuron", variance_explained(*at_test)),
             "test": ("time", test),
         },
-        coords={"neuron": list(names), "time": ("time", recording.times, {"units": "s"})},
+        coords={
+            "neuron": list(recording.names),
+            "time": ("time", recording.times, {"units": "s"}),
+        },
         attrs={
             **encoder.attrs,
             "predicted_recording": recording.name,
@@ -292,9 +294,7 @@ def _make_model(model: str, options: dict[str, Any]) -> Model:
         raise ValueError(f"fit_encoder: the {model} model has no such option: {error}") from error
 
 
-def _usable(
-    features: Features, recording: Recording, delay: float, max_gap: float
-) -> np.ndarray:
+def _usable(features: Features, recording: Recording, delay: float, max_gap: float) -> np.ndarray:
     wanted = recording.times - delay
     if overlap(features.times, wanted) is None:
         raise ValueError(

@@ -120,7 +120,9 @@ def keypoint_features(poses: xr.Dataset, keep: Collection[str] | None = None) ->
     watched = seen.any(axis=1)
     position, seen = position[watched], seen[watched]
     if keep is None:
-        used = seen.mean(axis=0) >= 1 - MAX_MISSING if len(seen) else np.zeros(len(keypoints), bool)
+        used = (
+            seen.mean(axis=0) >= 1 - MAX_MISSING if len(seen) else np.zeros(len(keypoints), bool)
+        )
     else:
         used = seen.any(axis=0) & [any(f"{k} {c}" in keep for c in "xy") for k in keypoints]
     if not used.any():

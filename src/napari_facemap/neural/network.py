@@ -55,7 +55,7 @@ class EncoderNetwork(nn.Module):
         self.latent = nn.Linear(n_mixed, n_latents)
         self.readout = nn.Linear(n_latents, n_targets)
 
-    def forward(self, windows: Tensor) -> Tensor:
+    def forward(self, windows: Tensor, kept: Tensor | None = None) -> Tensor:
         """Predict the targets at the middle of each window.
 
         Filters act along time and mixing across features, so the order of the two is free. The
@@ -66,6 +66,8 @@ class EncoderNetwork(nn.Module):
         ----------
         windows : Tensor, shape (feature, sample, tap)
             From `windows_at`.
+        kept : Tensor, shape (sample, latent), optional
+            Factors on the latents: dropout while fitting.
 
         Returns
         -------
@@ -78,7 +80,8 @@ class EncoderNetwork(nn.Module):
         mixed = mixed + self.mixing.bias[:, None, None] * self.filters.sum(dim=1)
         features = functional.relu(mixed).transpose(0, 1).reshape(n_samples, -1)
         hidden = functional.relu(self.hidden(features))
-        return self.readout(functional.relu(self.latent(hidden)))
+        latents = functional.relu(self.latent(hidden))
+        return self.readout(latents if kept is None else latents * kept)
 
     def roughness(self) -> Tensor:
         """Sum of squared differences between neighbouring taps of the filters."""

@@ -100,7 +100,7 @@ def _skin_places(head: Head, movement: Movement) -> dict[str, np.ndarray]:
     places = {name: head.moved(xy, movement.patches) for name, xy in rest.items()}
     for number, name in enumerate(TRACED):
         root = head.moved(head.rest(head.whiskers.root[number])[0], movement.patches)
-        shaft = head.whiskers.shaft(number, np.float64(TRACED_AT), movement.whisk)
+        shaft = head.whiskers.shaft(number, TRACED_AT, movement.whisk)
         places[name] = root + head.direction(shaft) * head.unit
     return places
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FIELD = 1000.0  # Side of the imaged square, um.
 _PATCH = 300.0  # Spread of a channel's neurons, um.
-# Levels weigh more than the other channels, so that a linear model finds about half as in mice.
+# Levels weigh more than the other channels, so that a linear model finds something too.
 _LINEAR_STRENGTH = 1.7
 
 
@@ -140,7 +140,9 @@ def _neural_times(camera: np.ndarray, rate: float, rng: np.random.Generator) -> 
     return start + np.arange(n_samples) / rate
 
 
-def _weights(positions: np.ndarray, names: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+def _weights(
+    positions: np.ndarray, names: tuple[str, ...], rng: np.random.Generator
+) -> np.ndarray:
     centers = rng.uniform(0, _FIELD, (len(names), 2))
     square = ((positions[:, None] - centers) ** 2).sum(axis=-1)
     local = np.exp(-square / (2 * _PATCH**2))

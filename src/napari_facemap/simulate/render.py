@@ -171,7 +171,7 @@ class Renderer:
         )
         area = self._area(near.mean(axis=0), 26 * unit)
         patch, thick = grey[area], 2.6 * opening * unit
-        gap = _capsule_depth(self._x[area[1]], self._y[area[0]], *near, thick)
+        gap = _capsule_depth(self._x[area[1]], self._y[area[0]], near[0], near[1], thick)
         patch *= 1 - 0.8 * min(1.0, 2 * thick) * np.clip(gap + 0.5, 0, 1)
         if tongue > 0.02:
             out = near[0] + head.direction(np.array([5.0, 7.0])) * unit * tongue

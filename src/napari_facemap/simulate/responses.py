@@ -15,7 +15,6 @@ _ENERGIES = (
     ("whisker movement, fast", "whisker", 1.6, 0.35, 0.0),
     ("nose movement", "nose", 1.0, 0.4, 0.1),
     ("mouth movement", "mouth", 1.0, 0.4, 0.2),
-    ("paw movement", "paw", 1.3, 0.4, 0.0),
 )
 LINEAR = ("pupil", "whisker level", "nose level")
 """Channels that are linear in the keypoints."""
@@ -29,8 +28,9 @@ def response_channels(poses: xr.Dataset, delay: float) -> tuple[tuple[str, ...],
     Each part of the face is a line: the first principal component of its keypoints relative to
     the eye's corners. *Movement* channels are the amplitude of a line in a frequency band (the
     length of a quadrature pair of Gabor filters), which no linear filter of the keypoints gives;
-    *protraction* and *engagement* are rectified levels of the whiskers, and of whiskers and pupil
-    together; *pupil* is its smoothed diameter and the *levels* are smoothed lines. Filters are 2 s long or less about their delay.
+    *paw raised* rises steeply where the paw leaves its rest; *protraction* and *engagement* are
+    rectified levels of the whiskers, and of whiskers and pupil together; *pupil* is its smoothed
+    diameter and the *levels* are smoothed lines. Filters reach 1.2 s or less from their delay.
 
     Parameters
     ----------
@@ -72,13 +72,15 @@ def response_channels(poses: xr.Dataset, delay: float) -> tuple[tuple[str, ...],
         "whisker level": level["whisker"],
         "nose level": _filtered(lines["nose"], fps, delay, _LEVEL_SPREAD),
     }
+    if "paw" in lines:
+        raised = _scaled(_filtered(lines["paw"], fps, delay, _LEVEL_SPREAD))
+        channels["paw raised"] = 1 / (1 + np.exp(-3 * (np.abs(raised) - 1)))
     for name, part, frequency, spread, later in _ENERGIES:
-        if part in lines:
-            pair = [
-                _filtered(lines[part], fps, delay + later, spread, frequency, phase)
-                for phase in (0.0, np.pi / 2)
-            ]
-            channels[name] = np.hypot(*pair)
+        pair = [
+            _filtered(lines[part], fps, delay + later, spread, frequency, phase)
+            for phase in (0.0, np.pi / 2)
+        ]
+        channels[name] = np.hypot(*pair)
     channels["protraction"] = np.maximum(_scaled(level["whisker"]), 0)
     together = _scaled(level["whisker"]) + _scaled(level["pupil"])
     channels["engagement"] = np.maximum(together - 1, 0)
@@ -96,7 +98,14 @@ def facial_lines(poses: xr.Dataset) -> dict[str, np.ndarray]:
     """
     seen = np.isfinite(poses["position"].values).all(axis=1).mean(axis=0)
     seen_of = dict(zip(poses["keypoint"].values.tolist(), seen, strict=True))
-    needed = ("eye(front)", "eye(back)", "pupil(front)", "pupil(back)", "nose(tip)", "mouth")
+    needed: tuple[str, ...] = (
+        "eye(front)",
+        "eye(back)",
+        "pupil(front)",
+        "pupil(back)",
+        "nose(tip)",
+        "mouth",
+    )
     needed += ("lowerlip", "whisker(I)", "whisker(II)", "whisker(III)")
     missing = [name for name in needed if not seen_of.get(name)]
     if missing:

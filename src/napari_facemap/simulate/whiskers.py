@@ -59,14 +59,16 @@ class Whiskers:
         self.gain = np.concatenate([[1.0, 1.0, 1.0], rng.uniform(0.7, 1.1, n - n_traced)])
         self.weight = np.concatenate([np.full(n_traced, 1.0), rng.uniform(0.4, 0.8, n - n_traced)])
 
-    def shaft(self, number: int | slice, along: np.ndarray, whisk: np.ndarray) -> np.ndarray:
+    def shaft(
+        self, number: int | np.ndarray, along: float | np.ndarray, whisk: np.ndarray
+    ) -> np.ndarray:
         """Places on shafts relative to their roots.
 
         Parameters
         ----------
-        number : int or slice
+        number : int or ndarray of int
             Which whiskers.
-        along : ndarray
+        along : float or ndarray
             Head units from the root; broadcasts against `whisk` and the whiskers.
         whisk : ndarray
             Whisking angle, degrees.

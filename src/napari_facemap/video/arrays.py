@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class ArrayVideo(FrameAccess):
 
     def batches(
         self, n: int, start: int = 0, stop: int | None = None
-    ) -> Iterator[tuple[int, np.ndarray]]:
+    ) -> Generator[tuple[int, np.ndarray]]:
         """Yield ``(start, frames)`` with `n` frames at a time, see `Video.batches`."""
         stop = len(self) if stop is None else stop
         self._check_range(start, stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -14,6 +14,8 @@ from napari_facemap.video.index import FrameIndex, open_container, packets
 
 # Codecs whose frames that no other refers to can be left out on the way without any effect.
 _SKIPS_EXACTLY = ("h264",)
+
+Taker = Callable[[int, np.ndarray], None]
 
 
 class _Damage(Exception):
@@ -72,52 +74,46 @@ class Decoder:
         """Close the file."""
         self._container.close()
 
-    def read(self, start: int, stop: int, keep_passed: bool = False) -> dict[int, np.ndarray]:
+    def read(self, start: int, stop: int, take: Taker, keep_passed: bool = False) -> None:
         """Decode frames `start` to `stop`, the latter not included.
 
         Parameters
         ----------
         start, stop : int
             Frame numbers.
+        take : callable
+            Is given each frame's number and its grey picture, uint8 of shape (rows, columns),
+            which it must copy if it is to last. A frame that does not decode is left out; after
+            damage a frame may be given twice.
         keep_passed : bool
             Give also the frames that had to be decoded on the way from the keyframe.
-
-        Returns
-        -------
-        dict of int to ndarray of uint8, shape (rows, columns)
-            Grey pictures by frame number. A frame that does not decode is missing.
         """
-        found: dict[int, np.ndarray] = {}
         try:
-            key = self._collect(found, start, stop, start, keep_passed)
-            if start not in found and key:
+            began_at, found = self._give(start, start, stop, take, keep_passed)
+            if not found and began_at:
                 # A file may be cut so that decoding cannot start at its keyframe: one earlier.
-                self._collect(found, key - 1, stop, start, keep_passed)
+                self._give(began_at - 1, start, stop, take, keep_passed)
         except _Damage:
             # Threads lose frames around damage by chance; one alone loses the same ones always.
             self._threads = 1
             self.close()
             self._open()
-            return self.read(start, stop, keep_passed)
-        return found
+            self.read(start, stop, take, keep_passed)
 
-    def _collect(
-        self,
-        found: dict[int, np.ndarray],
-        begin: int,
-        stop: int,
-        start: int,
-        keep_passed: bool,
-    ) -> int | None:
-        """Decode from `begin` or the keyframe before it into `found`; see `_go_to`."""
+    def _give(
+        self, begin: int, start: int, stop: int, take: Taker, keep_passed: bool
+    ) -> tuple[int | None, bool]:
+        """Decode from the keyframe before `begin`; see `_go_to`, and whether `start` was found."""
         key = self._go_to(begin, start, keep_passed)
+        found = False
         for number, frame in self._frames:
             self.position = number + 1
+            found |= number == start
             if start <= number < stop or (keep_passed and number < stop):
-                found[number] = grey(frame)
+                take(number, grey(frame))
             if number >= stop - 1:
                 break
-        return key
+        return key, found
 
     def _go_to(self, begin: int, target: int, keep_passed: bool) -> int | None:
         """Stand at `begin` or the keyframe before it; the keyframe, None when going on."""

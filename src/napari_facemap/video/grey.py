@@ -11,7 +11,8 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _GREY = ("gray", "gray8")
 _LUMA_FIRST = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
 # BT.601 weights of blue, green and red in 15-bit fixed point.
-_WEIGHTS = np.array([3735, 19235, 9798], np.float32)
+_WEIGHTS = np.array([3735, 19235, 9798], np.uint32)
+_HALF, _SHIFT = np.uint32(1 << 14), np.uint32(15)
 _UNCHANGED = bytes(range(256))
 
 
@@ -29,24 +30,25 @@ def grey(frame: av.VideoFrame) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (rows, columns)
+        May be a view into the frame, and read-only: to be copied to where it is needed.
     """
     name = frame.format.name
     tint = _even_tint(frame) if name in _LUMA_FIRST else None
     if name in _GREY:
-        picture = plane(frame, 0).copy()
+        picture = plane(frame, 0)
     elif tint is not None:
         full = name.startswith("yuvj") or int(frame.color_range) == _FULL_RANGE
         picture = _by_table(frame, luma_table(full, *tint))
     else:
         picture = weigh(frame.to_ndarray(format="bgr24"))
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+    return np.rot90(picture, turns) if turns else picture
 
 
 def _by_table(frame: av.VideoFrame, table: bytes) -> np.ndarray:
     """The luma plane after looking up each value."""
     if table == _UNCHANGED:
-        return plane(frame, 0).copy()
+        return plane(frame, 0)
     held = frame.planes[0]
     # Of bytes, since that is several times faster than indexing an array.
     looked_up = np.frombuffer(bytes(held).translate(table), np.uint8)
@@ -64,9 +66,8 @@ def weigh(bgr: np.ndarray) -> np.ndarray:
     -------
     ndarray of uint8, shape (...)
     """
-    # Exact in float32, since every sum is a whole number below 2**24.
-    sums = bgr.reshape(-1, 3).astype(np.float32) @ _WEIGHTS
-    return ((sums.astype(np.uint32) + (1 << 14)) >> 15).astype(np.uint8).reshape(bgr.shape[:-1])
+    blue, green, red = (bgr[..., channel] * weight for channel, weight in enumerate(_WEIGHTS))
+    return ((blue + green + red + _HALF) >> _SHIFT).astype(np.uint8)
 
 
 def plane(frame: av.VideoFrame, number: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 
@@ -52,65 +53,77 @@ def read_in_segments(
     frames : ndarray of uint8, shape (up to n, rows, columns)
     """
     segments, workers = _cut(index, int(np.prod(frame_shape)), start, stop)
-    idle: SimpleQueue[Decoder] = SimpleQueue()
     decoders = [Decoder(path, index, threads=1 if workers > 1 else 0) for _ in range(workers)]
+    idle: SimpleQueue[Decoder] = SimpleQueue()
     for decoder in decoders:
         idle.put(decoder)
+    batches = _Batches(n, start, stop, frame_shape)
 
-    def decode(first: int, end: int) -> np.ndarray:
+    def decode(first: int, end: int) -> int:
+        missing = set(range(first, end))
+
+        def take(number: int, picture: np.ndarray) -> None:
+            if picture.shape == frame_shape:
+                batches.frame(number)[:] = picture
+                missing.discard(number)
+
         decoder = idle.get()
         try:
-            return _stack(decoder.read(first, end), frame_shape, bad, first, end)
+            decoder.read(first, end, take)
         finally:
             idle.put(decoder)
+        for number in missing:
+            batches.frame(number)[:] = 0
+        bad.update(missing)
+        return end
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    pending: deque[Future[np.ndarray]] = deque()
+    pending: deque[Future[int]] = deque()
+    ahead = iter(segments)
     try:
-        ahead = iter(segments)
-
-        def fill() -> None:
-            while len(pending) <= workers and (segment := next(ahead, None)):
-                pending.append(pool.submit(decode, *segment))
-
-        fill()
-        batch = np.empty((min(n, stop - start), *frame_shape), np.uint8)
-        filled = 0
+        # One segment more than decoders, so that none of them waits for the reader.
+        for segment in itertools.islice(ahead, workers + 1):
+            pending.append(pool.submit(decode, *segment))
         while pending:
-            frames = pending.popleft().result()
-            fill()
-            for frame in _runs(frames, n, filled):
-                batch[filled : filled + len(frame)] = frame
-                filled += len(frame)
-                if filled == len(batch):
-                    yield start, batch
-                    start += filled
-                    batch = np.empty((min(n, stop - start), *frame_shape), np.uint8)
-                    filled = 0
+            decoded_to = pending.popleft().result()
+            for segment in itertools.islice(ahead, 1):
+                pending.append(pool.submit(decode, *segment))
+            yield from batches.complete(decoded_to)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for decoder in decoders:
             decoder.close()
 
 
-def _runs(frames: np.ndarray, n: int, filled: int) -> Iterator[np.ndarray]:
-    """Cut frames where batches of `n`, the first filled in part, end."""
-    first = n - filled
-    yield frames[:first]
-    for begin in range(first, len(frames), n):
-        yield frames[begin : begin + n]
+class _Batches:
+    """Batches that several threads fill, made when their first frame comes."""
 
+    def __init__(self, n: int, start: int, stop: int, frame_shape: tuple[int, int]):
+        self._n, self._start, self._stop, self._shape = n, start, stop, frame_shape
+        self._given = start
+        self._lock = Lock()
+        self._batches: dict[int, np.ndarray] = {}
 
-def _stack(
-    found: dict[int, np.ndarray], shape: tuple[int, int], bad: set[int], first: int, end: int
-) -> np.ndarray:
-    frames = np.zeros((end - first, *shape), np.uint8)
-    for number in range(first, end):
-        if number in found and found[number].shape == shape:
-            frames[number - first] = found[number]
-        else:
-            bad.add(number)
-    return frames
+    def frame(self, number: int) -> np.ndarray:
+        """Where a frame is to be put."""
+        which, place = divmod(number - self._start, self._n)
+        with self._lock:
+            if which not in self._batches:
+                length = min(self._n, self._stop - self._start - which * self._n)
+                self._batches[which] = np.empty((length, *self._shape), np.uint8)
+            return self._batches[which][place]
+
+    def complete(self, decoded_to: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Take out the batches that lie before frame `decoded_to` with their first frames."""
+        while self._given < decoded_to:
+            which = (self._given - self._start) // self._n
+            first, end = self._given, min(self._given + self._n, self._stop)
+            if end > decoded_to:
+                return
+            self._given = end
+            with self._lock:
+                batch = self._batches.pop(which)
+            yield first, batch
 
 
 def _cut(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -46,8 +46,10 @@ class Video(FrameAccess):
     """A video file, indexed by demuxing it once; frames are grey uint8.
 
     Frame i is the same picture however it is reached: by number, in a slice, in batches, forward
-    or backward. A frame that does not decode is black and listed in `bad_frames`; the frames
-    after it keep their numbers.
+    or backward. A frame that does not decode is black and listed in `bad_frames`, and so are those
+    that may refer to it, up to the next keyframe; the frames after them keep their numbers. What
+    FFmpeg patches up by itself counts as decoded. A rotation by quarter turns that the file asks
+    for is applied, as OpenCV does.
 
     Attributes
     ----------
@@ -84,11 +86,11 @@ class Video(FrameAccess):
     def _frame_size(self) -> tuple[int, int]:
         """Size of the first frame that decodes: headers are wrong about rotated videos."""
         assert self._decoder is not None
-        for key in self._index.keyframes:
-            found = self._decoder.read(int(key), int(key) + 1)
-            if found:
-                self._cache.update(found)
-                return next(iter(found.values())).shape
+        sizes: list[tuple[int, int]] = []
+        for key in self._index.keyframes.tolist():
+            self._decoder.read(key, key + 1, lambda _number, picture: sizes.append(picture.shape))
+            if sizes:
+                return sizes[0]
         raise VideoError(f"{self.path}: not one of its {len(self.times)} frames can be decoded.")
 
     @property
@@ -130,29 +132,29 @@ class Video(FrameAccess):
     def _decode_missing(self, first: int, stop: int, start: int, frames: np.ndarray) -> None:
         if self._decoder is None:
             raise VideoError(f"{self.path}: the video was closed.")
+        missing = set(range(first, stop)) - self._bad
+        room = max(1, _CACHE_BYTES // (self.shape[1] * self.shape[2]))
+
+        def take(number: int, picture: np.ndarray) -> None:
+            if picture.shape != self.shape[1:]:
+                return
+            if number >= first:
+                frames[number - start] = picture
+                missing.discard(number)
+            if number >= stop - room:
+                self._cache[number] = picture.copy()
+                self._cache.move_to_end(number)
+            while len(self._cache) > room:
+                self._cache.popitem(last=False)
+
         # Who steps back will step back again: keep what is decoded on the way there.
         going_back = first < self._decoder.position
-        found = self._decoder.read(first, stop, keep_passed=going_back)
-        for number in range(first, stop):
-            if number not in found:
-                self._bad.add(number)
-            else:
-                frames[number - start] = self._sized(number, found[number])
-        room = max(1, _CACHE_BYTES // (self.shape[1] * self.shape[2]))
-        for number in sorted(found)[-room:]:
-            self._cache[number] = found[number]
-        while len(self._cache) > room:
-            self._cache.popitem(last=False)
-
-    def _sized(self, number: int, frame: np.ndarray) -> np.ndarray:
-        if frame.shape == self.shape[1:]:
-            return frame
-        self._bad.add(number)
-        return np.zeros(self.shape[1:], np.uint8)
+        self._decoder.read(first, stop, take, keep_passed=going_back)
+        self._bad |= missing
 
     def batches(
         self, n: int, start: int = 0, stop: int | None = None
-    ) -> Iterator[tuple[int, np.ndarray]]:
+    ) -> Generator[tuple[int, np.ndarray]]:
         """Read through the video in its own decoders, without touching what is being viewed.
 
         Parameters

@@ -23,6 +23,8 @@ def write_video(
     codec: str = "libx264",
     times: Sequence[float] | np.ndarray | None = None,
     gop: int = 250,
+    bframes: int | None = None,
+    crf: float | None = None,
     options: dict[str, str] | None = None,
     container: dict[str, str] | None = None,
 ) -> None:
@@ -44,22 +46,37 @@ def write_video(
         Seconds of each frame, increasing, for a variable frame rate.
     gop : int
         Frames from one keyframe to the next.
+    bframes : int, optional
+        Most frames in a row that refer to a later one; by default the codec's own choice.
+    crf : float, optional
+        Quality of "libx264", 0 (lossless) to 51; by default 23.
     options : dict, optional
-        Of the codec, such as ``{"crf": "18", "bf": "2"}``.
+        Others of the codec, such as ``{"preset": "veryfast"}``.
     container : dict, optional
         Options of the container, such as ``{"movflags": "faststart"}``.
 
     Raises
     ------
     ValueError
-        When there is no frame.
+        When there is no frame, frames differ in size or are not uint8, or times do not fit.
     """
+    options = dict(options or {})
+    if bframes is not None:
+        options["bf"] = str(bframes)
+    if crf is not None:
+        options["crf"] = str(crf)
+    if times is not None and (np.diff(times) <= 0).any():
+        raise ValueError(f"{path}: expected times that increase from frame to frame.")
     with (
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", options=container or {}) as file,
     ):
-        stream = None
+        stream, shape = None, None
         for number, frame in enumerate(frames):
+            shape = shape or frame.shape
+            _check(path, number, frame, shape)
+            if times is not None and number >= len(times):
+                raise ValueError(f"{path}: expected a time for each frame, found {len(times)}.")
             if stream is None:
                 stream = _add_stream(file, frame, fps, codec, gop, options, times is not None)
             picture = _picture(frame, stream)
@@ -74,17 +91,25 @@ def write_video(
             file.mux(packet)
 
 
+def _check(path: str | Path, number: int, frame: np.ndarray, shape: tuple[int, ...]) -> None:
+    if frame.ndim != 2 or frame.dtype != np.uint8 or frame.shape != shape:
+        raise ValueError(
+            f"{path}: expected frames of uint8 as (rows, columns), all of one size; frame "
+            f"{number} is {frame.dtype} of shape {frame.shape}."
+        )
+
+
 def _add_stream(
     container: av.container.OutputContainer,
     frame: np.ndarray,
     fps: float,
     codec: str,
     gop: int,
-    options: dict[str, str] | None,
+    options: dict[str, str],
     variable: bool,
 ) -> av.VideoStream:
     stream = container.add_stream(
-        codec, rate=Fraction(fps).limit_denominator(100_000), options=options or {}
+        codec, rate=Fraction(fps).limit_denominator(100_000), options=options
     )
     stream.pix_fmt = _PIXEL_FORMAT.get(codec, "yuv420p")
     even = stream.pix_fmt != "gray"
