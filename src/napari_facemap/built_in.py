@@ -62,7 +62,13 @@ def train_built_in(
         raise ValueError(f"{faces}: expected labelled pictures to train on, found none.")
     print("drawing simulated mice", flush=True)
     network, history = train(
-        kept, held_out, len(KEYPOINTS), SimulatedFaces(seed=options.seed), options, device, _print_row
+        kept,
+        held_out,
+        len(KEYPOINTS),
+        SimulatedFaces(seed=options.seed),
+        options,
+        device,
+        _print_row,
     )
     card = {
         "keypoints": list(KEYPOINTS),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_facemap.keypoints.box import Box

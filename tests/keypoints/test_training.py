@@ -22,7 +22,7 @@ def _faces(n: int, seed: int) -> list[LabelledFace]:
         xy = np.full((2, len(KEYPOINTS)), np.nan)
         around = ((-8, 0), (0, 8), (8, 0), (0, -8))  # back, bottom, front, top
         for k, (dx, dy) in enumerate(around):
-            xy[:, k] = eye + (dx, dy)
+            xy[:, k] = eye[0] + dx, eye[1] + dy
         xy[:, 8] = nose
         faces.append(LabelledFace(np.clip(image, 0, 255).astype(np.uint8), xy, f"made/{number}"))
     return faces

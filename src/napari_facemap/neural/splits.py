@@ -45,7 +45,8 @@ def split_times(times: np.ndarray, usable: np.ndarray, half_width: float, memory
     training sample, see no behaviour of a test sample, plus the time over which activity is
     correlated with itself. A recording too short for that gets fewer stretches, then narrower
     gaps, so that the gaps take at most a fifth of it. The validation segments are cut out of the
-    training samples in the same way.
+    training samples in the same way, with gaps of the autocorrelation alone: they say when to
+    stop, and score nothing.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def split_times(times: np.ndarray, usable: np.ndarray, half_width: float, memory
         )
     guard = half_width + memory
     rest, test, kept = _cut(times, usable, TEST_FRACTION, guard)
-    train, validation, _ = _cut(times, rest, VALIDATION_FRACTION, guard)
+    train, validation, _ = _cut(times, rest, VALIDATION_FRACTION, memory)
     return Split(train, validation, test, kept)
 
 

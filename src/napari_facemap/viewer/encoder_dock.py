@@ -281,6 +281,7 @@ class EncoderDock(QWidget):
     def _save_predictions(self, path: str) -> None:
         from napari_facemap.files.predictions import write_predictions
 
+        assert self.prediction is not None  # the button is off without one
         write_predictions(self.prediction, path)
         self.run_row.show_text(f"Saved {path}.")
 

@@ -8,6 +8,8 @@ import dask.array as da
 import numpy as np
 from dask_image import ndfilters
 from magicgui import magic_factory
+from napari.layers import Image
+from napari.types import LayerDataTuple
 
 from napari_facemap.viewer.layers import VIDEO
 
@@ -20,10 +22,10 @@ FILTERS = ("smooth", "remove specks", "movement")
     radius={"min": 0.5, "max": 20.0, "step": 0.5, "label": "Radius (pixels)"},
 )
 def filter_video(
-    video: napari.layers.Image,  # noqa: F821 - napari reads the name, nothing need be imported
+    video: Image,
     kind: str = "smooth",
     radius: float = 1.5,
-) -> napari.types.LayerDataTuple:  # noqa: F821
+) -> LayerDataTuple:
     """Add a filtered copy of a video layer.
 
     Parameters
