@@ -30,6 +30,12 @@ def test_what_is_no_video_is_said_in_one_line(tmp_path, content, words):
     assert "\n" not in str(caught.value)
 
 
+def test_text_is_no_video(tmp_path):
+    (tmp_path / "notes.txt").write_text("The mouse was calm.\n" * 500)
+    with pytest.raises(VideoError, match="expected a video"):
+        open_video(tmp_path / "notes.txt")
+
+
 def test_a_folder_is_no_video(tmp_path):
     with pytest.raises(VideoError, match="folder"):
         open_video(tmp_path)

@@ -94,6 +94,16 @@ def test_indexing_is_numpys(plain):
             plain[beyond]
 
 
+def test_ellipsis_and_masks_are_numpys(plain):
+    everything = plain[:]
+    np.testing.assert_array_equal(plain[..., 0], everything[..., 0])
+    np.testing.assert_array_equal(plain[()], everything)
+    mask = np.arange(N) % 100 == 7
+    np.testing.assert_array_equal(plain[mask], everything[mask])
+    with pytest.raises(IndexError, match="mask"):
+        plain[mask[:-1]]
+
+
 def test_it_never_becomes_an_array_by_itself(plain):
     with pytest.raises(TypeError, match="to_dask"):
         np.asarray(plain)
@@ -152,3 +162,46 @@ def test_a_closed_video_says_so(tmp_path, frames_of):
     video.close()
     with pytest.raises(VideoError, match="closed"):
         video[5]
+
+
+def test_paletted_frames_have_their_palette_wherever_reading_starts(tmp_path, frames_of, numbers):
+    import av
+
+    path = tmp_path / "palette.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.pix_fmt, stream.height, stream.width = "pal8", 64, 96
+        for levels in frames_of(150):
+            frame = av.VideoFrame.from_ndarray(levels, format="gray").reformat(format="rgb8")
+            indexed = frame.to_ndarray()
+            palette = np.zeros((256, 4), np.uint8)
+            values = np.arange(256)
+            palette[:, 1:] = np.stack(
+                [(values >> 5) * 255 // 7, (values >> 2 & 7) * 255 // 7, (values & 3) * 85], axis=1
+            )
+            container.mux(stream.encode(av.VideoFrame.from_ndarray((indexed, palette), "pal8")))
+        container.mux(stream.encode())
+    with open_video(path) as video:
+        straight = np.concatenate([frames for _, frames in video.batches(16)])
+        assert [numbers(frame) for frame in straight] == list(range(150))
+        assert [numbers(video[i]) for i in (140, 3, 90)] == [140, 3, 90]
+
+
+def test_names_with_colons_are_names(tmp_path, frames_of, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video("a:b.mp4", frames_of(5), 50.0)
+    with open_video("a:b.mp4") as video:
+        assert len(video) == 5
+
+
+def test_a_file_that_went_away_is_said_and_may_come_back(tmp_path, frames_of, numbers):
+    path = tmp_path / "v.mp4"
+    write_video(path, frames_of(100), 50.0, gop=10)
+    with open_video(path) as video:
+        path.rename(tmp_path / "elsewhere.mp4")
+        for _ in range(2):
+            with pytest.raises(VideoError, match="no such file"):
+                list(video.batches(10))
+        (tmp_path / "elsewhere.mp4").rename(path)
+        assert numbers(video[70]) == 70
+        assert [start for start, _ in video.batches(50)] == [0, 50]

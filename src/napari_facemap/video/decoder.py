@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -45,14 +46,20 @@ class Decoder:
     def __init__(self, path: Path, index: FrameIndex, threads: int = 0):
         self.path, self.index = path, index
         self._threads = threads
+        self._container: av.container.InputContainer | None = None
         self._open()
 
     def _open(self) -> None:
-        self._container, self._stream = open_container(self.path)
+        container, self._stream = open_container(self.path)
+        if self._container is not None:
+            self._container.close()
+        self._container = container
         self._stream.codec_context.thread_count = self._threads
         self._stream.thread_type = "AUTO"
         # Files without usable times are counted from the start.
         self._counted = 0
+        if self._stream.codec_context.pix_fmt == "pal8":
+            self._take_palette()
         self._restart(0)
 
     def _restart(self, first: int) -> None:
@@ -64,6 +71,16 @@ class Decoder:
         self._spoilt: set[int | None] = set()
         self._frames = self._decode()
         self.position = first
+
+    def _take_palette(self) -> None:
+        """Decode the first packet: the palette comes with it alone, and seeking skips it."""
+        for packet in packets(self._container, self._stream, self.index.places):
+            with suppress(av.error.FFmpegError):
+                packet.decode()
+            break
+        with suppress(av.error.FFmpegError):
+            self._container.seek(0, stream=self._stream)
+        self._stream.codec_context.flush_buffers()
 
     @property
     def codec(self) -> str:
@@ -96,7 +113,6 @@ class Decoder:
         except _Damage:
             # Threads lose frames around damage by chance; one alone loses the same ones always.
             self._threads = 1
-            self.close()
             self._open()
             self.read(start, stop, take, keep_passed)
 
@@ -122,7 +138,6 @@ class Decoder:
             return None
         if not self.index.seekable:
             if self.position > begin or self._counted:
-                self.close()
                 self._open()
             return 0
         self._seek(key)
@@ -136,7 +151,6 @@ class Decoder:
                 raise av.error.FFmpegError(0, "some containers cannot seek to their start")
             self._container.seek(int(self.index.pts[key]), stream=self._stream, backward=True)
         except av.error.FFmpegError:
-            self.close()
             self._open()
         self._stream.codec_context.flush_buffers()
         self._restart(key)

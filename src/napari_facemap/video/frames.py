@@ -33,6 +33,8 @@ class FrameAccess:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         if isinstance(key, tuple):
+            if not key or key[0] is Ellipsis:
+                return self.read(0, len(self))[key]
             return self._frames(key[0])[(*_rest(key[0]), *key[1:])]
         return self._frames(key)
 
@@ -46,6 +48,8 @@ class FrameAccess:
             return self.read(0, len(self))
         if np.ndim(key):
             array = np.asarray(key)
+            if array.dtype == bool and array.shape != (len(self),):
+                raise IndexError(f"A mask of {array.shape} for a video with {len(self)} frames.")
             return self._stack((np.flatnonzero(array) if array.dtype == bool else array).tolist())
         number = operator.index(key)
         if not -len(self) <= number < len(self):

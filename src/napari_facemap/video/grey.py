@@ -11,8 +11,8 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _GREY = ("gray", "gray8")
 _LUMA_FIRST = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
 # BT.601 weights of blue, green and red in 15-bit fixed point.
-_WEIGHTS = np.array([3735, 19235, 9798], np.uint32)
-_HALF, _SHIFT = np.uint32(1 << 14), np.uint32(15)
+_WEIGHTS = np.array([3735, 19235, 9798], np.float32) / np.float32(1 << 15)
+_BLOCK = 1 << 14
 _UNCHANGED = bytes(range(256))
 
 
@@ -40,7 +40,7 @@ def grey(frame: av.VideoFrame) -> np.ndarray:
         full = name.startswith("yuvj") or int(frame.color_range) == _FULL_RANGE
         picture = _by_table(frame, luma_table(full, *tint))
     else:
-        picture = weigh(frame.to_ndarray(format="bgr24"))
+        picture = weigh(frame.to_ndarray(format="bgr24", interpolation="BICUBIC"))
     turns = round(frame.rotation / 90) % 4
     return np.rot90(picture, turns) if turns else picture
 
@@ -66,8 +66,13 @@ def weigh(bgr: np.ndarray) -> np.ndarray:
     -------
     ndarray of uint8, shape (...)
     """
-    blue, green, red = (bgr[..., channel] * weight for channel, weight in enumerate(_WEIGHTS))
-    return ((blue + green + red + _HALF) >> _SHIFT).astype(np.uint8)
+    pixels = bgr.reshape(-1, 3)
+    found = np.empty(len(pixels), np.uint8)
+    # Products of 8 and 15 bits and their sums are exact in 32-bit floats; blocks stay in cache.
+    for start in range(0, len(pixels), _BLOCK):
+        block = pixels[start : start + _BLOCK].astype(np.float32)
+        found[start : start + _BLOCK] = block @ _WEIGHTS + np.float32(0.5)
+    return found.reshape(bgr.shape[:-1])
 
 
 def plane(frame: av.VideoFrame, number: int) -> np.ndarray:

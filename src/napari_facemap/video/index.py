@@ -87,7 +87,7 @@ def open_container(path: Path) -> tuple[av.container.InputContainer, av.video.Vi
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty (0 bytes); copy or record it anew.")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path.absolute()))
     except PermissionError as error:
         raise VideoError(f"{path}: no permission to read it.") from error
     except av.error.FFmpegError as error:
@@ -95,7 +95,8 @@ def open_container(path: Path) -> tuple[av.container.InputContainer, av.video.Vi
             f"{path}: expected a video, but it cannot be opened as one ({error.strerror}). "
             "If the recording was cut off before it was finished, its index may be missing."
         ) from error
-    streams = _moving_pictures(container)
+    # FFmpeg draws any text as a film of characters.
+    streams = [] if container.format.name == "tty" else _moving_pictures(container)
     if not streams:
         container.close()
         raise VideoError(f"{path}: expected a video, found a file without a video stream.")

@@ -69,7 +69,7 @@ def write_video(
         raise ValueError(f"{path}: expected times that increase from frame to frame.")
     with (
         atomic_path(path) as temporary,
-        av.open(str(temporary), "w", options=container or {}) as file,
+        av.open(str(temporary.absolute()), "w", options=container or {}) as file,
     ):
         stream, shape = None, None
         for number, frame in enumerate(frames):
