@@ -19,9 +19,10 @@ from napari_facemap.simulate.face import simulate_face
 from napari_facemap.simulate.population import simulate_population
 from napari_facemap.video.video import open_video
 
-FPS = 30.0
-SECONDS = 150
-NEURONS = 120
+FPS = 25.0
+SECONDS = 300
+NEURONS = 100
+EXPLAINABLE = (0.3, 0.9)  # of each neuron's variance, by a perfect model
 
 
 def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int:
@@ -46,7 +47,7 @@ def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int
     face = simulate_face(int(seconds * FPS), fps=FPS, seed=3)
     print(f"1/4  a simulated mouse: {seconds:g} s of video at {FPS:g} frames/s")
     face.write(video_path)
-    population = simulate_population(face, n_neurons=NEURONS, seed=3)
+    population = simulate_population(face, n_neurons=NEURONS, seed=3, explainable=EXPLAINABLE)
     recording = population.recording
     np.savez(output / "neural.npz", activity=recording.activity, times=recording.times)
 

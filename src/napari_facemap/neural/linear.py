@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,9 +43,9 @@ class LinearModel:
     rank: int = 128
     penalty: float | None = None
     sigma: float = 0.0
-    weights: np.ndarray | None = None
-    mean_x: np.ndarray | None = None
-    mean_y: np.ndarray | None = None
+    weights: np.ndarray = field(default_factory=partial(np.empty, (0, 0)))
+    mean_x: np.ndarray = field(default_factory=partial(np.empty, 0))
+    mean_y: np.ndarray = field(default_factory=partial(np.empty, 0))
 
     kind: ClassVar[str] = "linear"
 
@@ -63,7 +64,8 @@ class LinearModel:
     @property
     def shape(self) -> tuple[int, int]:
         """Features in and targets out, once fitted."""
-        return self.weights.shape
+        n_features, n_targets = self.weights.shape
+        return n_features, n_targets
 
     def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
         """Choose penalty and rank on the validation samples, then fit; nothing here is random."""
@@ -99,7 +101,7 @@ class LinearModel:
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray], options: dict[str, Any]) -> LinearModel:
         """Make a fitted model from what `state` gave."""
-        model = cls(**options, **arrays)
+        model = cls(**{**options, **arrays})
         n_features, n_targets = model.weights.shape
         if model.mean_x.shape != (n_features,) or model.mean_y.shape != (n_targets,):
             raise ValueError(f"means do not fit weights of shape {model.weights.shape}")

@@ -95,7 +95,14 @@ class NetworkModel:
     @property
     def shape(self) -> tuple[int, int]:
         """Features in and targets out, once fitted."""
-        return self.network.mixing.in_features, self.network.readout.out_features
+        return self.fitted.mixing.in_features, self.fitted.readout.out_features
+
+    @property
+    def fitted(self) -> EncoderNetwork:
+        """The network, once fitted."""
+        if self.network is None:
+            raise RuntimeError("The network is not fitted yet.")
+        return self.network
 
     def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
         """Train on the training samples, stop by the validation samples, keep the best."""
@@ -153,16 +160,16 @@ class NetworkModel:
     def predict(self, grid: Grid, positions: np.ndarray, device: str) -> np.ndarray:
         """Predict targets, shape (time, target), at the grid's steps nearest to positions."""
         on = choose_device(device)
-        network = self.network.to(on)
+        network = self.fitted.to(on)
         behavior = padded(grid.values, on)
         steps = torch.from_numpy(np.rint(positions).astype(np.int64)).to(on)
         predicted = _in_blocks(network, behavior, steps)
-        self.network.cpu()
+        self.fitted.cpu()
         return torch.cat(list(predicted)).cpu().numpy()
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Give what to save: weights, and how they were fitted."""
-        arrays = {name: value.numpy() for name, value in self.network.state_dict().items()}
+        arrays = {name: value.numpy() for name, value in self.fitted.state_dict().items()}
         names = [item.name for item in fields(self) if item.name != "network"]
         return arrays, {name: getattr(self, name) for name in names}
 

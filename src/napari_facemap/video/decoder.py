@@ -46,14 +46,17 @@ class Decoder:
     def __init__(self, path: Path, index: FrameIndex, threads: int = 0):
         self.path, self.index = path, index
         self._threads = threads
-        self._container: av.container.InputContainer | None = None
-        self._open()
+        self._container, self._stream = open_container(path)
+        self._begin()
 
-    def _open(self) -> None:
-        container, self._stream = open_container(self.path)
-        if self._container is not None:
-            self._container.close()
-        self._container = container
+    def _reopen(self) -> None:
+        # The old file is let go only when there is a new one: who asks again may be luckier.
+        container, stream = open_container(self.path)
+        self._container.close()
+        self._container, self._stream = container, stream
+        self._begin()
+
+    def _begin(self) -> None:
         self._stream.codec_context.thread_count = self._threads
         self._stream.thread_type = "AUTO"
         # Files without usable times are counted from the start.
@@ -113,7 +116,7 @@ class Decoder:
         except _Damage:
             # Threads lose frames around damage by chance; one alone loses the same ones always.
             self._threads = 1
-            self._open()
+            self._reopen()
             self.read(start, stop, take, keep_passed)
 
     def _give(
@@ -138,7 +141,7 @@ class Decoder:
             return None
         if not self.index.seekable:
             if self.position > begin or self._counted:
-                self._open()
+                self._reopen()
             return 0
         self._seek(key)
         if not keep_passed:
@@ -151,7 +154,7 @@ class Decoder:
                 raise av.error.FFmpegError(0, "some containers cannot seek to their start")
             self._container.seek(int(self.index.pts[key]), stream=self._stream, backward=True)
         except av.error.FFmpegError:
-            self._open()
+            self._reopen()
         self._stream.codec_context.flush_buffers()
         self._restart(key)
 
