@@ -67,8 +67,9 @@ def _add_demo(verbs: Any) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from napari_facemap.demo import run_demo
+    from napari_facemap.demo import KEYPOINTS_FILE, run_demo
 
+    _check_output(options.output / KEYPOINTS_FILE, overwrite=False)
     return run_demo(options.output, window=not options.no_window)
 
 

@@ -19,8 +19,9 @@ from napari_facemap.simulate.face import simulate_face
 from napari_facemap.simulate.population import simulate_population
 from napari_facemap.video.video import open_video
 
-FPS = 25.0
-SECONDS = 300
+KEYPOINTS_FILE = "mouse_FacemapPose.h5"
+FPS = 15.0
+SECONDS = 500
 NEURONS = 100
 EXPLAINABLE = (0.3, 0.9)  # of each neuron's variance, by a perfect model
 
@@ -56,7 +57,7 @@ def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int
         poses = track(video, progress=bar)
         index = int(np.argmax(poses["confidence"].mean("keypoint").values))
         frame = video[index]
-    write_poses(poses, output / "mouse_FacemapPose.h5")
+    write_poses(poses, output / KEYPOINTS_FILE)
 
     print("3/4  fitting the encoder")
     with ProgressBar("     fitting", "step") as bar:
@@ -80,7 +81,7 @@ def _say_what_was_written(output: Path) -> None:
     for name, what in (
         ("mouse.mp4", "the face video"),
         ("neural.npz", "neural activity (neuron x time) and its times"),
-        ("mouse_FacemapPose.h5", "the keypoints; napari and Facemap open it"),
+        (KEYPOINTS_FILE, "the keypoints; napari and Facemap open it"),
         ("encoder.safetensors", "the fitted encoder"),
         ("predictions.nc", "measured and predicted activity, variance explained"),
         ("summary.png", "a picture of both"),

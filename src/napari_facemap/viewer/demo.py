@@ -13,21 +13,21 @@ from napari_facemap.viewer.encoder_dock import EncoderDock
 _PLUGIN = "napari-facemap"
 
 
-def open_demo(folder: Path, show: bool = True) -> napari.Viewer:
-    """Open a viewer with the demo's video, keypoints, activity and prediction.
+def open_demo(viewer: napari.Viewer, folder: Path) -> EncoderDock:
+    """Open the demo's video, keypoints, activity and prediction.
 
     Parameters
     ----------
+    viewer : napari.Viewer
+        With a window.
     folder : Path
         Where the demo wrote its files.
-    show : bool
-        Show the window.
 
     Returns
     -------
-    napari.Viewer
+    EncoderDock
+        Showing the prediction.
     """
-    viewer = napari.Viewer(title="napari-facemap demo", show=show)
     viewer.open(str(folder / "mouse.mp4"), plugin=_PLUGIN)
     viewer.open(str(folder / "mouse_FacemapPose.h5"), plugin=_PLUGIN)
     viewer.window.add_plugin_dock_widget(_PLUGIN, "Track keypoints")
@@ -35,10 +35,10 @@ def open_demo(folder: Path, show: bool = True) -> napari.Viewer:
     assert isinstance(encoder, EncoderDock)
     encoder.add_recording(read_recording(folder / "neural.npz"))
     encoder.show_prediction(read_predictions(folder / "predictions.nc"))
-    return viewer
+    return encoder
 
 
 def show_demo(folder: Path) -> None:
-    """Open the demo's files and stay until the window is closed."""
-    open_demo(folder)
+    """Open the demo's files in napari and stay until the window is closed."""
+    open_demo(napari.Viewer(title="napari-facemap demo"), folder)
     napari.run()

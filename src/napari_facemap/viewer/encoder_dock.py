@@ -212,16 +212,17 @@ class EncoderDock(QWidget):
         if result is None:
             self.run_row.show_text("Cancelled; the encoder from before stays.")
             return
-        self.encoder, self.prediction = result
-        self.show_prediction(self.prediction)
-        explained = np.nanmean(self.prediction["variance_explained"].values)
+        self.encoder, prediction = result
+        self.show_prediction(prediction)
+        explained = np.nanmean(prediction["variance_explained"].values)
         self.run_row.show_text(f"Explains {100 * explained:.1f} % of the variance in test data.")
-        self._refresh_buttons()
 
     # -- plotting -------------------------------------------------------------------------------------
 
     def show_prediction(self, prediction: xr.Dataset) -> None:
         """Plot a prediction, the best explained neurons first."""
+        self.prediction = prediction
+        self._refresh_buttons()
         traces = trace_set(prediction)
         self._show_plot()
         self._order = traces.best_first()
