@@ -93,6 +93,11 @@ def _open_window(output: Path) -> None:
     if not has_screen():
         print("\nNo screen here, so napari was not opened.")
         return
+    # Qt ends the process when a library is missing, so this comes before its import.
+    from napari_facemap.viewer.system import ensure
+
+    if not ensure(install=True):
+        return
     try:
         from napari_facemap.viewer.demo import show_demo
     except ImportError as error:

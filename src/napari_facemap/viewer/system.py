@@ -4,6 +4,7 @@ Qt ends the process when a library is missing, so it is better to look first::
 
     python -m napari_facemap.viewer.system            # says what to install
     python -m napari_facemap.viewer.system --install  # installs it (root, Debian or Ubuntu)
+    python -m napari_facemap.viewer.system --tests    # the same with Xvfb, which tests draw on
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ def packages_of(libraries: list[str]) -> list[str]:
     return sorted({_LIBRARIES[name] for name in libraries})
 
 
-def install_command(libraries: list[str]) -> str:
-    """Line that installs these libraries on Debian and Ubuntu."""
+def install_command(packages: list[str]) -> str:
+    """Line that installs packages on Debian and Ubuntu."""
     prefix = "" if _is_root() else "sudo "
-    return f"{prefix}apt-get install -y {' '.join(packages_of(libraries))}"
+    return f"{prefix}apt-get install -y {' '.join(packages)}"
 
 
 def crashing_qt() -> str | None:
@@ -85,31 +86,43 @@ def crashing_qt() -> str | None:
     return None
 
 
+def ensure(install: bool = False, tests: bool = False) -> bool:
+    """Check that everything is there; where it is not, install it or say how, in one line.
+
+    Parameters
+    ----------
+    install : bool
+        Install what is missing where that can be done: as root, with apt-get.
+    tests : bool
+        Ask for Xvfb too.
+
+    Returns
+    -------
+    bool
+        Whether everything is there now.
+    """
+    packages = packages_of(missing_libraries())
+    if tests and sys.platform.startswith("linux") and not shutil.which("xvfb-run"):
+        packages += ["xauth", "xvfb"]
+    if packages and install and _is_root() and shutil.which("apt-get"):
+        return _install(packages)
+    if packages:
+        print(f"Missing system libraries. Install them with: {install_command(packages)}")
+    return not packages
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Check, or with ``--install`` install; gives 0 when nothing is missing."""
     parser = argparse.ArgumentParser(
         prog="python -m napari_facemap.viewer.system", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--install", action="store_true", help="install with apt-get, as root")
+    parser.add_argument("--tests", action="store_true", help="what the tests need as well")
     chosen = parser.parse_args(arguments)
-    missing = missing_libraries()
-    no_screen = _has_no_screen()
-    if chosen.install and (missing or no_screen):
-        return _install(packages_of(missing) + ["xvfb"] * no_screen)
-    if missing:
-        print(f"Missing system libraries. Install them with: {install_command(missing)}")
-        return 1
-    print("All system libraries of the window are there.")
-    return 0
+    return 0 if ensure(chosen.install, chosen.tests) else 1
 
 
-def _install(packages: list[str]) -> int:
-    if not shutil.which("apt-get") or not _is_root():
-        print(
-            "Cannot install here (it needs root, and apt-get of Debian or Ubuntu). Install with "
-            f"your system's package manager: {' '.join(packages)}"
-        )
-        return 1
+def _install(packages: list[str]) -> bool:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update"],
@@ -118,16 +131,10 @@ def _install(packages: list[str]) -> int:
         done = subprocess.run(command, env=environment, check=False)
         if done.returncode:
             print(f"Failed: {' '.join(command)}")
-            return done.returncode
+            return False
     left = missing_libraries()
     print(f"Still missing: {' '.join(left)}" if left else "Installed.")
-    return 1 if left else 0
-
-
-def _has_no_screen() -> bool:
-    """Whether there is neither a display nor Xvfb to make one."""
-    linux = sys.platform.startswith("linux")
-    return linux and not os.environ.get("DISPLAY") and not shutil.which("Xvfb")
+    return not left
 
 
 def _loads(name: str) -> bool:
