@@ -46,13 +46,6 @@ def _histograms(frames: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(frame.ravel(), minlength=256) for frame in frames])
 
 
-def _limits(quantiles: np.ndarray) -> Tensor:
-    """Shape (n, 2) to (n, 2, 1, 1), with limits that are equal set apart by one grey level."""
-    low, high = quantiles[..., 0], quantiles[..., 1]
-    high = np.where(high > low, high, low + 1)
-    return torch.from_numpy(np.stack([low, high], axis=-1).astype(np.float32))[..., None, None]
-
-
 def prepare(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") -> Tensor:
     """Normalise each frame by itself and bring its box to the network's size.
 
@@ -71,11 +64,8 @@ def prepare(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") ->
         About 0 to 1: the 1st and 99th percentile of grey in the box become 0 and 1. A box that
         is not square is padded with 0. Shrinking is antialiased.
     """
-    crop = np.ascontiguousarray(frames[:, box.y0 : box.y1, box.x0 : box.x1])
-    limits = _limits(grey_quantiles(_histograms(crop))).to(device)
-    images = torch.from_numpy(crop).to(device, torch.float32)[:, None]
-    images = (images - limits[:, :1]) / (limits[:, 1:] - limits[:, :1])
-    return _resize(_pad_square(images, box), antialias=True)
+    crop = _crop(frames, box)
+    return _stretched(crop, grey_quantiles(_histograms(crop)), box, device, antialias=True)
 
 
 def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") -> Tensor:
@@ -84,35 +74,34 @@ def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str 
     Its percentiles are those of the whole frames of the whole batch, so that results depend on
     the batch, and it shrinks without antialiasing. Only for results that must equal Facemap's.
 
-    Parameters
-    ----------
-    frames : ndarray of uint8, shape (n, rows, columns)
-        Full frames.
-    box : Box
-        The part to look at.
-    device : torch.device or str
-        Where the result is to be.
-
-    Returns
-    -------
-    Tensor, shape (n, 1, 256, 256), float32
+    Parameters and result are those of `prepare`.
     """
     counts = _histograms(frames).sum(axis=0, keepdims=True)
-    limits = _limits(grey_quantiles(counts)).to(device)
-    crop = np.ascontiguousarray(frames[:, box.y0 : box.y1, box.x0 : box.x1])
+    return _stretched(_crop(frames, box), grey_quantiles(counts), box, device, antialias=False)
+
+
+def _crop(frames: np.ndarray, box: Box) -> np.ndarray:
+    return np.ascontiguousarray(frames[:, box.y0 : box.y1, box.x0 : box.x1])
+
+
+def _stretched(
+    crop: np.ndarray,
+    quantiles: np.ndarray,
+    box: Box,
+    device: torch.device | str,
+    antialias: bool,
+) -> Tensor:
+    """Map the two quantiles to 0 and 1, pad to a square, resize."""
+    low, high = quantiles[..., 0], quantiles[..., 1]
+    # An even picture has equal limits, which are set apart by one grey level.
+    high = np.where(high > low, high, low + 1)
+    limits = torch.from_numpy(np.stack([low, high - low]).astype(np.float32)).to(device)
+    offset, scale = limits[:, :, None, None, None]
     images = torch.from_numpy(crop).to(device, torch.float32)[:, None]
-    images = (images - limits[:, :1]) / (limits[:, 1:] - limits[:, :1])
-    return _resize(_pad_square(images, box), antialias=False)
-
-
-def _pad_square(images: Tensor, box: Box) -> Tensor:
     left, top = box.padding
     right, bottom = box.side - box.width - left, box.side - box.height - top
-    return F.pad(images, (left, right, top, bottom))
-
-
-def _resize(images: Tensor, antialias: bool) -> Tensor:
-    if images.shape[-1] == INPUT_SIZE:
+    images = F.pad((images - offset) / scale, (left, right, top, bottom))
+    if box.side == INPUT_SIZE:
         return images
     size = (INPUT_SIZE, INPUT_SIZE)
     return F.interpolate(
