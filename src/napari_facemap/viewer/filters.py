@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import dask.array as da
+import napari.layers
+import napari.types
 import numpy as np
 from dask_image import ndfilters
 from magicgui import magic_factory
-from napari.layers import Image
-from napari.types import LayerDataTuple
 
 from napari_facemap.viewer.layers import VIDEO
 
@@ -22,10 +22,10 @@ FILTERS = ("smooth", "remove specks", "movement")
     radius={"min": 0.5, "max": 20.0, "step": 0.5, "label": "Radius (pixels)"},
 )
 def filter_video(
-    video: Image,
+    video: napari.layers.Image,
     kind: str = "smooth",
     radius: float = 1.5,
-) -> LayerDataTuple:
+) -> napari.types.LayerDataTuple:
     """Add a filtered copy of a video layer.
 
     Parameters
