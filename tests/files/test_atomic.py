@@ -16,3 +16,11 @@ def test_atomic_files_appear_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_permissions_are_the_usual_ones(tmp_path):
+    (tmp_path / "usual").touch()
+    with atomic_path(tmp_path / "new") as temporary:
+        temporary.write_text("private")
+        temporary.chmod(0o600)
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode

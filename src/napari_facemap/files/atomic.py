@@ -30,7 +30,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
+        temporary.touch()
+        permissions = temporary.stat().st_mode
         yield temporary
+        # Some libraries write files that only their owner may read.
+        temporary.chmod(permissions)
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
