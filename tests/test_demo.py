@@ -13,7 +13,7 @@ from napari_facemap.files.recordings import read_recording
 
 def test_the_demo_goes_the_whole_way(tmp_path, capsys):
     folder = tmp_path / "demo"
-    assert run_demo(folder, window=False, seconds=40) == 0
+    assert run_demo(folder, window=False, seconds=48) == 0
     poses = read_poses(folder / "mouse_FacemapPose.h5")
     assert poses.sizes["time"] == 600
     assert np.isfinite(poses["position"]).all()

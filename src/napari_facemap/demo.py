@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from napari_facemap.files.predictions import write_predictions
 from napari_facemap.keypoints.tracking import track
 from napari_facemap.neural.encoder import fit_encoder, predict_recording
 from napari_facemap.progress import ProgressBar
-from napari_facemap.simulate.face import simulate_face
+from napari_facemap.simulate.face import SimulatedFace, simulate_face
 from napari_facemap.simulate.population import simulate_population
 from napari_facemap.video.video import open_video
+from napari_facemap.video.write import write_video
 
 KEYPOINTS_FILE = "mouse_FacemapPose.h5"
-FPS = 15.0
-SECONDS = 500
+FPS = 12.5
+SECONDS = 400
+SEED = 5
 NEURONS = 100
 EXPLAINABLE = (0.3, 0.9)  # of each neuron's variance, by a perfect model
 
@@ -45,10 +48,11 @@ def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int
     """
     output.mkdir(parents=True, exist_ok=True)
     video_path = output / "mouse.mp4"
-    face = simulate_face(int(seconds * FPS), fps=FPS, seed=3)
+    face = simulate_face(int(seconds * FPS), fps=FPS, seed=SEED)
     print(f"1/4  a simulated mouse: {seconds:g} s of video at {FPS:g} frames/s")
-    face.write(video_path)
-    population = simulate_population(face, n_neurons=NEURONS, seed=3, explainable=EXPLAINABLE)
+    with ProgressBar("     drawing", "frame") as bar:
+        write_video(video_path, _drawn(face, bar), FPS, options={"preset": "veryfast"})
+    population = simulate_population(face, n_neurons=NEURONS, seed=SEED, explainable=EXPLAINABLE)
     recording = population.recording
     np.savez(output / "neural.npz", activity=recording.activity, times=recording.times)
 
@@ -74,6 +78,13 @@ def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int
     if window:
         _open_window(output)
     return 0
+
+
+def _drawn(face: SimulatedFace, bar: ProgressBar) -> Iterator[np.ndarray]:
+    n_frames = len(face.times)
+    for number in range(n_frames):
+        yield face.frame(number)
+        bar(number + 1, n_frames)
 
 
 def _say_what_was_written(output: Path) -> None:
