@@ -20,22 +20,6 @@ SIZE = (120, 160)
 
 
 @pytest.fixture
-def a_model(tmp_path, monkeypatch):
-    """A network of the real kind, small and with untrained weights, among the user's models."""
-    import torch
-
-    from napari_facemap.keypoints.models import save_model
-    from napari_facemap.keypoints.network import KeypointNetwork
-    from napari_facemap.keypoints.skeleton import KEYPOINTS
-
-    monkeypatch.setenv("NAPARI_FACEMAP_MODELS", str(tmp_path / "models"))
-    torch.manual_seed(0)
-    network = KeypointNetwork(len(KEYPOINTS), (8, 8, 16, 16, 32)).eval()
-    save_model(network, tmp_path / "models" / "small.safetensors", {"keypoints": [*KEYPOINTS]})
-    return "small"
-
-
-@pytest.fixture
 def short_video(tmp_path):
     path = tmp_path / "short.mp4"
     simulate_face(24, fps=FPS, size=SIZE, seed=3).write(path)
@@ -61,7 +45,7 @@ def session_files(tmp_path):
 
 
 def test_from_video_to_neurons(
-    make_napari_viewer, qtbot, drag, a_model, short_video, session_files, tmp_path, monkeypatch
+    make_napari_viewer, qtbot, drag, short_video, session_files, tmp_path, monkeypatch
 ):
     from qtpy.QtCore import QPointF, Qt
 
@@ -73,12 +57,15 @@ def test_from_video_to_neurons(
     # Open the video and track it.
     viewer.open(str(short_video), plugin="napari-facemap")
     qtbot.waitUntil(tracking.model.isEnabled, timeout=30_000)
-    tracking.model.setCurrentText(a_model)
+    assert tracking.model.currentText() == "mouse-face"
     qtbot.mouseClick(tracking.draw_box, left)
     with qtbot.waitSignal(tracking.run_row.finished, timeout=120_000):
         qtbot.mouseClick(tracking.run_row.run, left)
     (keypoints,) = session_of(viewer).keypoint_layers
     assert keypoints.store.n_frames == 24
+    truth = simulate_face(24, fps=FPS, size=SIZE, seed=3).poses["position"]
+    error = np.hypot(*(keypoints.store.to_poses()["position"] - truth).values.swapaxes(0, 1))
+    assert np.nanmedian(error) < 4  # of 160 pixels
     assert list(keypoints.store.attrs["box"]) == [16, 12, 145, 109]
 
     # Drag a point, save, and open what was saved.

@@ -122,8 +122,10 @@ class _FrameNetwork:
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         prepared = prepare_as_facemap if self.facemap else prepare
-        images = prepared(frames, self.box, self.device)
-        heat, row, column = self.network(images.to(memory_format=torch.channels_last))
+        # Apple's GPUs lack the antialiased resize.
+        images = prepared(frames, self.box, "cpu" if self.device.type == "mps" else self.device)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        heat, row, column = self.network(images)
         xy, peak = decode_maps(heat, row, column)
         confidence = torch.sigmoid(peak) if self.facemap else peak_share(heat)
         points = input_to_frame(xy.cpu().numpy().astype(np.float64), self.box, self.facemap)
