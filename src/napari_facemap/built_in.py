@@ -28,6 +28,7 @@ def train_built_in(
     validation: Sequence[str] = VALIDATION_MICE,
     options: TrainingOptions | None = None,
     device: str = "auto",
+    n_mice: int = 100,
 ) -> dict[str, Any]:
     """Train a model on labelled and simulated faces and write it with its card.
 
@@ -43,6 +44,8 @@ def train_built_in(
         How to train.
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
+    n_mice : int
+        Simulated mice to mix in.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def train_built_in(
         kept,
         held_out,
         len(KEYPOINTS),
-        SimulatedFaces(seed=options.seed),
+        SimulatedFaces(n_mice, seed=options.seed),
         options,
         device,
         _print_row,

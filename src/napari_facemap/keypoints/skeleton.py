@@ -100,15 +100,3 @@ def color_of(keypoint: str) -> str:
     if keypoint in _COLORS:
         return _COLORS[keypoint]
     return _OTHER_COLORS[sum(map(ord, keypoint)) % len(_OTHER_COLORS)]
-
-
-def mirrored(keypoint: str) -> str:
-    """Name of a keypoint in the mirrored picture.
-
-    A side view has one eye and one row of whiskers, and front and back are named by the face
-    and not by the frame, so every name stays what it is. Skeletons of front views (``left``
-    and ``right``) swap.
-    """
-    if "left" in keypoint:
-        return keypoint.replace("left", "right")
-    return keypoint.replace("right", "left")
