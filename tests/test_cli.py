@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,7 @@ from napari_facemap.files.predictions import read_predictions
 from napari_facemap.keypoints.models import save_model
 from napari_facemap.keypoints.network import KeypointNetwork
 from napari_facemap.keypoints.poses import make_poses
+from napari_facemap.progress import ProgressBar
 from napari_facemap.video.write import write_video
 
 
@@ -97,6 +102,46 @@ def test_edited_keypoints_are_not_lost(video, model, tmp_path, capsys):
     assert read_poses(out)["edited"].any()
     assert main([*arguments, "--overwrite"]) == 0
     assert not read_poses(out)["edited"].any()
+
+
+def test_other_programs_keypoints_are_not_lost(video, model, capsys):
+    out = video.with_name("mouse_FacemapPose.h5")
+    with h5py.File(out, "w") as file:
+        for part in ("x", "y", "likelihood"):
+            file[f"Facemap/paw/{part}"] = np.ones(12, np.float32)
+    before = out.read_bytes()
+    assert main(["track", str(video), "--model", model]) == 2
+    assert "another program" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+def test_videos_that_would_share_a_file_are_refused(video, model, capsys):
+    other = video.with_suffix(".mkv")
+    other.write_bytes(video.read_bytes())
+    assert main(["track", str(video), str(other), "--model", model]) == 2
+    assert "each with its own --output" in capsys.readouterr().err
+    assert not video.with_name("mouse_FacemapPose.h5").exists()
+
+
+def test_an_interrupted_run_does_not_replace_a_whole_one(video, model, tmp_path, monkeypatch):
+    out = tmp_path / "out.h5"
+    arguments = ["track", str(video), "--model", model, "--batch-size", "4", "--output", str(out)]
+    assert main(arguments) == 0
+    before = out.read_bytes()
+    monkeypatch.setattr(ProgressBar, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    assert main(arguments) == 130
+    assert out.read_bytes() == before
+    partial = read_poses(tmp_path / "out_partial.h5")
+    assert partial.attrs["complete"] == 0
+    assert np.isfinite(partial["position"][:4]).all()
+    assert np.isnan(partial["position"][4:]).all()
+
+
+def test_what_cannot_be_written_is_found_before_tracking(video, model, tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    out = tmp_path / "file" / "out.h5"
+    assert main(["track", str(video), "--model", model, "--output", str(out)]) == 2
+    assert "100%" not in capsys.readouterr().err
 
 
 def test_encode_writes_predictions_for_every_neuron(tmp_path, capsys):

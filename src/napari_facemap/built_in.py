@@ -137,7 +137,7 @@ def _best(history: list[dict[str, Any]]) -> dict[str, Any]:
     known = {
         name: round(value, 2)
         for name, value in zip(KEYPOINTS, best["per_keypoint"], strict=True)
-        if np.isfinite(value)
+        if value is not None
     }
     return {"median": round(best["median"], 2), "p95": round(best["p95"], 2), "median_of": known}
 

@@ -126,13 +126,22 @@ def _track(options: argparse.Namespace) -> int:
         raise ValueError(
             f"{options.output}: expected a folder as --output for {len(options.videos)} videos."
         )
-    names = [_pose_name(video) for video in options.videos]
-    if options.output is not None and len(set(names)) < len(names):
-        raise ValueError(f"{options.output}: several of the videos would be saved as one file.")
+    outputs = [
+        options.output / _pose_name(video)
+        if options.output
+        else video.with_name(_pose_name(video))
+        for video in options.videos
+    ]
+    for output in outputs:
+        if outputs.count(output) > 1:
+            raise ValueError(
+                f"{output}: several of the videos would be saved here; track them one by one, "
+                "each with its own --output."
+            )
     worst = 0
-    for video, name in zip(options.videos, names, strict=True):
+    for video, output in zip(options.videos, outputs, strict=True):
         try:
-            code = _track_one(options, video, options.output and options.output / name)
+            code = _track_one(options, video, output)
         except (ValueError, OSError) as error:
             _complain(error)
             code = BAD_INPUT
@@ -169,6 +178,8 @@ def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> 
             options.compat,
         )
         warnings = video.warnings
+    if not poses.attrs["complete"] and output.exists():
+        output = output.with_stem(f"{output.stem}_partial")  # the whole result from before stays
     write_poses(poses, output)
     for warning in warnings:
         print(f"napari-facemap: warning: {warning}", file=sys.stderr)
@@ -182,21 +193,31 @@ def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> 
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to replace anything but keypoints that tracking can make again."""
+    """Refuse to replace anything but keypoints that tracking can make again.
+
+    What cannot be written is found here too, before hours of work.
+    """
+    from napari_facemap.files.atomic import check_writable
     from napari_facemap.files.poses import PosesFileError, read_poses
 
+    check_writable(output)
     if not output.exists():
         return
     try:
-        edited = bool(read_poses(output)["edited"].any())
+        poses = read_poses(output)
     except PosesFileError as error:
         raise ValueError(
             f"{output}: exists and is not a keypoint file; choose another --output."
         ) from error
-    if edited and not overwrite:
+    whose = ""
+    if poses["edited"].any():
+        whose = "edited by hand"
+    elif "software" not in poses.attrs:
+        whose = "written by another program"
+    if whose and not overwrite:
         raise ValueError(
-            f"{output}: holds keypoints edited by hand; choose another --output, or give "
-            "--overwrite to lose them."
+            f"{output}: holds keypoints {whose}; choose another --output, or let track replace "
+            "them with --overwrite."
         )
 
 
@@ -220,6 +241,7 @@ def _add_encode(verbs: Any) -> None:
 
 
 def _encode(options: argparse.Namespace) -> int:
+    from napari_facemap.files.atomic import check_writable
     from napari_facemap.files.encoders import write_encoder
     from napari_facemap.files.predictions import write_predictions
     from napari_facemap.files.recordings import read_recording
@@ -228,6 +250,7 @@ def _encode(options: argparse.Namespace) -> int:
     behavior = _behavior(options.behavior, options.behavior_times)
     recording = read_recording(options.neural, options.neural_times, options.neural_rate)
     output = options.output or options.neural.with_name(f"{options.neural.stem}_encoder")
+    check_writable(output / "predictions.nc")
     with ProgressBar("fitting", "step") as bar, Interruptible() as go:
 
         def progress(done: int, total: int) -> bool:
@@ -240,7 +263,7 @@ def _encode(options: argparse.Namespace) -> int:
             )
         except Cancelled as error:
             raise KeyboardInterrupt from error
-    prediction = predict_recording(encoder, behavior, recording)
+    prediction = predict_recording(encoder, behavior, recording, options.device)
     write_predictions(prediction, output / "predictions.nc")
     write_encoder(encoder, output / "encoder.safetensors")
     explained = prediction["variance_explained"]
@@ -270,7 +293,7 @@ def _behavior(path: Path, times_path: Path | None) -> xr.Dataset:
             f"{times_path}: expected a time for each of the {poses.sizes['time']} frames of "
             f"{path}, found {len(times)}."
         )
-    return poses.assign_coords(time=times)
+    return poses.assign_coords(time=times).assign_attrs(times_known=1)
 
 
 def _add_train(verbs: Any) -> None:

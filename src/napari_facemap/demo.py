@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_facemap.figures import draw_summary
+from napari_facemap.files.atomic import atomic_path
 from napari_facemap.files.encoders import write_encoder
 from napari_facemap.files.poses import write_poses
 from napari_facemap.files.predictions import write_predictions
@@ -54,7 +55,8 @@ def run_demo(output: Path, window: bool = True, seconds: float = SECONDS) -> int
         write_video(video_path, _drawn(face, bar), FPS, options={"preset": "veryfast"})
     population = simulate_population(face, n_neurons=NEURONS, seed=SEED, explainable=EXPLAINABLE)
     recording = population.recording
-    np.savez(output / "neural.npz", activity=recording.activity, times=recording.times)
+    with atomic_path(output / "neural.npz") as temporary:
+        np.savez(temporary, activity=recording.activity, times=recording.times)
 
     print("2/4  tracking keypoints")
     with open_video(video_path) as video, ProgressBar("     tracking", "frame") as bar:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from napari_facemap.files.atomic import atomic_path
 from napari_facemap.keypoints.skeleton import color_of
+from napari_facemap.provenance import software
 
 _SHOWN_SECONDS = 60.0
 
@@ -45,7 +46,7 @@ def draw_summary(
     _draw_face(face, frame, poses.isel(time=index))
     _draw_traces(traces, prediction, n_neurons)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+        figure.savefig(temporary, dpi=110, metadata={"Software": software()})
 
 
 def _draw_face(axes: Axes, frame: np.ndarray, pose: xr.Dataset) -> None:
@@ -78,9 +79,9 @@ def _draw_traces(axes: Axes, prediction: xr.Dataset, n_neurons: int) -> None:
         axes.plot(times, (predicted - center) / spread - row, color="#d55e00", lw=1.2,
                   label="predicted" if row == 0 else None)  # fmt: skip
         axes.text(times[-1], -row, f"  VE {explained[neuron]:.2f}", va="center", fontsize=8)
-    for start, stop in _runs(test):
+    for number, (start, stop) in enumerate(_runs(test)):
         axes.axvspan(times[start], times[stop - 1], color="#0072b2", alpha=0.12, lw=0,
-                     label="test segment" if start == _runs(test)[0][0] else None)  # fmt: skip
+                     label="test segment" if number == 0 else None)  # fmt: skip
     axes.set(xlabel="time (s)", yticks=[], xlim=(times[0], times[-1]))
     axes.set_title(f"The {len(best)} best of {len(explained)} neurons (VE on all test segments)")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, fontsize=8, frameon=False)

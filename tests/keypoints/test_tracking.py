@@ -48,7 +48,13 @@ def test_points_stay_in_the_frame_and_those_outside_are_not_trusted(model):
     assert poses.position.sel(space="x").max() <= 95
     assert poses.position.sel(space="y").max() <= 63
     at_edge = (poses.position.values == 0).any(axis=1)
+    assert (at_edge & out).any()
     assert (poses.confidence.values[at_edge & out] == 0).all()
+
+
+def test_arrays_without_a_rate_say_that_their_times_are_not_known(model):
+    assert track(FRAMES, model).attrs["times_known"] == 0
+    assert "times_known" not in track(ArrayVideo(FRAMES, fps=20), model).attrs
 
 
 def test_stopping_keeps_what_is_done(model):

@@ -7,6 +7,28 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work that a file could not be written after it.
+
+    Makes the folder that the file is to be in.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where a file is to be.
+
+    Raises
+    ------
+    OSError
+        When nothing can be written there.
+    """
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
 
 
 @contextmanager

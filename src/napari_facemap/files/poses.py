@@ -99,7 +99,7 @@ def read_poses(path: str | Path) -> xr.Dataset:
             f"{path}: expected an HDF5 file with keypoints, but it cannot be opened as one. "
             "Choose a _FacemapPose.h5 file, or track the video again."
         ) from error
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise PosesFileError(
             f"{path}: its keypoints are damaged or incomplete: {error}."
         ) from error

@@ -55,6 +55,8 @@ def read_recording(
         raise ValueError(f"{path}: expected either times or a rate, found both; leave one out.")
     activity, inside = _read_activity(path)
     if rate is not None:
+        if inside is not None:
+            raise ValueError(f"{path}: holds times itself besides the rate; leave the rate out.")
         if not (np.isfinite(rate) and rate > 0):
             raise ValueError(f"{path}: expected a rate of more than 0 Hz, found {rate}.")
         return _recording(path, activity, np.arange(activity.shape[1]) / rate, [])

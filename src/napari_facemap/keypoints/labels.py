@@ -68,6 +68,8 @@ def read_labelled_faces(folder: str | Path, keypoints: Sequence[str]) -> list[La
                 if keypoint in keypoints:
                     xy = places.setdefault(name, np.full((2, len(keypoints)), np.nan))
                     xy[:, keypoints.index(keypoint)] = float(x), float(y)
+                    if not np.isfinite(xy[:, keypoints.index(keypoint)]).all():
+                        raise ValueError("not finite")
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{table}, line {number}: expected file, keypoint, x, y; found {row}."

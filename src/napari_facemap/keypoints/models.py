@@ -106,6 +106,9 @@ def load_model(model: str | Path | None = None) -> Model:
         network = network_from_state(state)
     except ValueError as error:
         raise ModelError(f"{path}: {error}. Choose another model.") from error
+    odd = [k for k in keypoints if "/" in k or keypoints.count(k) > 1]
+    if odd:
+        raise ModelError(f"{path}: expected each keypoint once, without '/'; found {odd[0]!r}.")
     if len(keypoints) != network.n_keypoints:
         raise ModelError(
             f"{path}: expected a name for each of the network's {network.n_keypoints} keypoints, "
@@ -141,7 +144,9 @@ def save_model(network: KeypointNetwork, path: str | Path, card: dict[str, Any])
         save_file(state, temporary)
         sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
     with atomic_path(path.with_suffix(".json")) as temporary:
-        text = json.dumps({**card, "sha256": sha256}, indent=2, ensure_ascii=False)
+        text = json.dumps(
+            {**card, "sha256": sha256}, indent=2, ensure_ascii=False, allow_nan=False
+        )
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -169,7 +174,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], d
         raise ModelError(f"{path}: expected a safetensors file, found damage: {error}.") from error
     except FileNotFoundError as error:
         raise ModelError(f"{path}: expected its card {card_path.name} beside it.") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{card_path}: expected a JSON card with 'keypoints': {error}."
         ) from error
@@ -204,7 +209,7 @@ def _load_tensors(path: Path) -> Any:
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"{path}: expected a PyTorch file that holds tensors only, but it cannot be read "
             f"safely ({first[:120]}). Choose Facemap's facemap_model_state.pt."

@@ -132,7 +132,7 @@ def network_from_state(state: Mapping[str, Tensor]) -> KeypointNetwork:
     try:
         channels = [state[f"Conv.conv{k}.conv.conv_1.2.weight"].shape[0] for k in range(5)]
         n_keypoints = state["Conv2_1x1.conv0.weight"].shape[0]
-    except KeyError as missing:
+    except (KeyError, IndexError) as missing:
         raise ValueError(
             f"expected the 90 tensors of a Facemap keypoint network, found no {missing}"
         ) from None

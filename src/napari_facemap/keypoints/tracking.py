@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -78,35 +79,35 @@ def track(
     """
     if compat not in (None, "facemap"):
         raise ValueError(f'Expected compat None or "facemap"; found {compat!r}.')
-    source = as_video(video)
-    n_frames, height, width = source.shape
-    region = check_box(box, height, width)
     chosen = choose_device(device)
     loaded = model if isinstance(model, Model) else load_model(model)
     if batch_size is None:
         batch_size = 1 if compat else _BATCH_SIZE[chosen.type]
     if batch_size < 1:
         raise ValueError(f"Expected a batch size of at least 1; found {batch_size}.")
-
-    network = _FrameNetwork(loaded, region, chosen, compat == "facemap")
-    position = np.full((n_frames, 2, len(loaded.keypoints)), np.nan, np.float32)
-    confidence = np.zeros((n_frames, len(loaded.keypoints)), np.float32)
-    done = 0
-    with closing(source.batches(batch_size)) as batches:
-        for start, frames in batches:
-            done = start + len(frames)
-            position[start:done], confidence[start:done] = network(frames)
-            if progress is not None and progress(done, n_frames) is False:
-                break
-    bad = source.bad_frames
+    source = as_video(video)
+    try:
+        n_frames, height, width = source.shape
+        region = check_box(box, height, width)
+        attrs = _provenance(source, loaded, region, chosen, compat, batch_size)
+        network = _FrameNetwork(loaded, region, chosen, compat == "facemap")
+        position = np.full((n_frames, 2, len(loaded.keypoints)), np.nan, np.float32)
+        confidence = np.zeros((n_frames, len(loaded.keypoints)), np.float32)
+        done = 0
+        with closing(source.batches(batch_size)) as batches:
+            for start, frames in batches:
+                done = start + len(frames)
+                position[start:done], confidence[start:done] = network(frames)
+                if progress is not None and progress(done, n_frames) is False:
+                    break
+        bad = source.bad_frames
+    finally:
+        if source is not video:
+            source.close()
     position[bad], confidence[bad] = np.nan, 0
     if compat is None:
         _keep_in_frame(position, confidence, height, width)
-    attrs = _provenance(source, loaded, region, chosen, compat, batch_size)
-    if source is not video:
-        source.close()
-    attrs["complete"] = int(done == n_frames)
-    attrs["frames_tracked"] = done
+    attrs |= {"complete": int(done == n_frames), "frames_tracked": done}
     return make_poses(position, confidence, loaded.keypoints, source.times, attrs=attrs)
 
 
@@ -115,7 +116,7 @@ class _FrameNetwork:
 
     def __init__(self, model: Model, box: Box, device: torch.device, facemap: bool):
         self.box, self.device, self.facemap = box, device, facemap
-        network = model.network
+        network = copy.deepcopy(model.network)  # the model itself stays where it is
         # Channels-last is nearly twice as fast on a CPU and equal to within rounding.
         self.network = network.to(device, memory_format=torch.channels_last)
 
@@ -188,6 +189,8 @@ def _provenance(
         "frame_height": source.shape[1],
         "frame_width": source.shape[2],
     }
+    if not getattr(source, "times_known", True):
+        attrs["times_known"] = 0
     if compat:
         attrs |= {"compat": compat, "batch_size": batch_size}
     return attrs

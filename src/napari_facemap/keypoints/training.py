@@ -92,8 +92,17 @@ def train(
         On the CPU, in evaluation mode.
     history : list of dict
         Step, training loss, and errors on the validation faces (see `errors`).
+
+    Raises
+    ------
+    ValueError
+        When there is no step to train, or a validation face lacks eye or nose.
     """
     options = options or TrainingOptions()
+    if options.steps < 1:
+        raise ValueError(f"Expected at least 1 training step; found {options.steps}.")
+    if validation and not all(np.isfinite(face_size(face.xy)) for face in validation):
+        raise ValueError("Expected eye and nose labelled on every validation picture.")
     chosen = choose_device(device)
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
@@ -156,7 +165,7 @@ def errors(
     -------
     dict
         ``median`` and ``p95`` over all labels, in percent, and ``per_keypoint``, the medians in
-        the network's order (NaN without labels).
+        the network's order (None without labels).
     """
     network.eval()
     found = []
@@ -167,7 +176,7 @@ def errors(
         found.append(100 * np.hypot(*(points - xy)) / face_size(xy))
     table = np.array(found)
     with np.errstate(all="ignore"):
-        median = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else math.nan
+        median = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else None
                   for c in table.T]  # fmt: skip
     every = table[np.isfinite(table)]
     return {

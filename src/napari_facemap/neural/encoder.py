@@ -106,7 +106,9 @@ class Encoder:
             When a feature is missing or a time is not finite.
         """
         found = as_features(behavior, keep=self.features).select(self.features)
-        times = found.times if times is None else np.asarray(times, np.float64)
+        if times is None:  # those of all frames, with or without keypoints
+            times = behavior.times if isinstance(behavior, Features) else behavior["time"].values
+        times = np.asarray(times, np.float64)
         if times.ndim != 1 or not np.isfinite(times).all():
             raise ValueError("predict: expected times as 1-D finite seconds")
         seen = covered(found.times, times - self.delay, self.max_gap)
@@ -173,6 +175,8 @@ def fit_encoder(
     Cancelled
         When `progress` returned False.
     """
+    if n_components < 1:
+        raise ValueError(f"fit_encoder: expected n_components of 1 or more, found {n_components}")
     fitted = _make_model(model, options)
     features = as_features(behavior)
     times = recording.times
@@ -192,12 +196,12 @@ def fit_encoder(
         validation=split.validation[known],
         neural_step=float(np.median(np.diff(times))),
     )
-    fitted.fit(data, _or_cancel(progress), seed, device)
     attrs = {
         "software": software(),
         "model": model,
-        "options": json.dumps(options, sort_keys=True),
+        "options": json.dumps(options, sort_keys=True, default=float),
         "seed": int(seed),
+        "n_components": int(n_components),
         "delay": float(delay),
         "max_gap": float(max_gap),
         "recording": recording.name,
@@ -205,7 +209,9 @@ def fit_encoder(
         "behavior_shape": list(features.values.shape),
         "features_dropped": ", ".join(features.dropped),
         "guard": float(split.guard),
+        **_behavior_attrs(behavior),
     }
+    fitted.fit(data, _or_cancel(progress), seed, device)
     return Encoder(
         model=fitted,
         features=tuple(features.names),
@@ -277,12 +283,25 @@ def predict_recording(
         },
         attrs={
             **encoder.attrs,
+            **_behavior_attrs(behavior),
             "predicted_recording": recording.name,
             "test_times": "test segments" if same else "all: not the recording fitted on",
             "pooled_variance_explained": pooled_variance_explained(*at_test),
         },
     )
     return encoder.prediction
+
+
+def _behavior_attrs(behavior: xr.Dataset | Features) -> dict[str, Any]:
+    """Where the behaviour came from: video, keypoint model and its hash, box, ..."""
+    if isinstance(behavior, Features):
+        return {}
+    return {f"behavior_{name}": _plain(value) for name, value in behavior.attrs.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON takes."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _make_model(model: str, options: dict[str, Any]) -> Model:
@@ -322,7 +341,7 @@ def _steps_of(grid: Grid, times: np.ndarray) -> np.ndarray:
 
 
 def _fingerprint(recording: Recording) -> str:
-    """A hash of the shape and of up to 256 columns of the activity."""
+    """A hash of the shape and of some hundred columns of the activity."""
     activity = recording.activity
     some = np.ascontiguousarray(activity[:, :: max(1, activity.shape[1] // 256)], "<f4")
     return hashlib.sha256(repr(activity.shape).encode() + some.tobytes()).hexdigest()

@@ -57,6 +57,7 @@ class ArrayVideo(FrameAccess):
         if fps is not None and not fps > 0:
             raise ValueError(f"{name}: expected a rate above 0 frames/s; found {fps}.")
         self.array, self.name = array, name
+        self.times_known = fps is not None or times is not None
         self.shape = (shape[0], shape[1], shape[2])
         self.times = (
             np.arange(shape[0]) / (fps or 1.0) if times is None else np.asarray(times, float)
