@@ -18,7 +18,7 @@ from napari_facemap.keypoints.training import TrainingOptions, options_card, tra
 from napari_facemap.provenance import software
 from napari_facemap.simulate.face import simulate_face
 
-VALIDATION_MICE = ("Bellinda", "Ladon", "Oephelia", "SS109")
+VALIDATION_MICE = ("Bellinda", "Giuseppina2023-02", "Ladon", "Oephelia", "SS109")
 """Parts of file names of the mice that the shipped model has never seen."""
 
 

@@ -65,3 +65,16 @@ def test_plain_view_is_the_whole_frame(face):
     np.testing.assert_allclose(xy[1, 0], (50 + 40 + 0.5) * scale - 0.5)
     found = _brightest_near(image, *xy[:, 0])
     np.testing.assert_allclose(found, xy[:, 0], atol=0.5)
+
+
+def test_views_are_normalised_as_tracking_normalises_them(face):
+    """What lies beyond the picture's edge is 0 and does not count in the quantiles."""
+    grey = np.add.outer(np.arange(220), np.arange(300)) // 5 + 90  # nothing near black
+    rng = np.random.default_rng(3)
+    with_border = 0
+    for _ in range(30):
+        image, _ = random_view(LabelledFace(grey.astype(np.uint8), face.xy, face.source), rng, GEOMETRY_ONLY)
+        border = image == 0
+        with_border += border.mean() > 0.1
+        np.testing.assert_allclose(np.quantile(image[~border], (0.01, 0.99)), (0, 1), atol=0.06)
+    assert with_border > 5

@@ -256,3 +256,25 @@ def test_bad_calls_are_refused_in_one_line(make_pair):
         predict_recording(encoder, pair.features, make_pair(n_neurons=3).recording)
     with pytest.raises(ValueError, match="finite seconds"):
         encoder.predict(pair.features, [np.nan])
+
+
+def test_every_frame_is_predicted_also_those_without_keypoints():
+    times = np.arange(3000) / 50
+    position = 50 + 10 * np.sin(times[:, None, None] * np.array([[[1.0, 2.0], [3.0, 0.7]]]))
+    poses = make_poses(
+        position, np.ones((3000, 2)), ["a", "b"], times, attrs={"model_sha256": "ab"}
+    )
+    poses["position"][1000:1002] = np.nan
+    neural = np.arange(0, 59.9, 0.1)
+    activity = np.stack([np.interp(neural, times, position[:, 0, k]) for k in range(2)])
+    recording = Recording(activity, neural)
+    encoder = fit_encoder(poses, recording, "linear", rank=np.int64(2))
+    assert encoder.predict(poses).shape == (2, 3000)
+    assert encoder.attrs["behavior_model_sha256"] == "ab"
+    assert predict_recording(encoder, poses, recording).attrs["behavior_model_sha256"] == "ab"
+
+
+def test_no_components_are_refused(make_pair):
+    pair = make_pair()
+    with pytest.raises(ValueError, match="n_components"):
+        fit_encoder(pair.features, pair.recording, "linear", n_components=0)

@@ -10,7 +10,7 @@ from scipy import ndimage
 from napari_facemap.keypoints.box import Box, frame_to_input
 from napari_facemap.keypoints.labels import LabelledFace
 from napari_facemap.keypoints.network import INPUT_SIZE
-from napari_facemap.keypoints.normalize import prepare
+from napari_facemap.keypoints.normalize import grey_quantiles, prepare
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ def random_view(
     how = how or Augmentation()
     to_frame, offset = _random_transform(face, rng, how)
     grey = _sample(face.image, to_frame, offset)
-    grey = _random_grey(grey, rng, how)
+    inside = _inside(face.image.shape, to_frame, offset)
+    grey = _random_grey(grey, inside, rng, how)
     if rng.random() < 0.5:
         # Front and back are the face's own, so that names stay in the mirrored picture.
-        grey = grey[:, ::-1]
+        grey, inside = grey[:, ::-1], inside[:, ::-1]
         mirror = np.array([[-1.0, 0.0], [0.0, 1.0]])
         offset = offset + to_frame @ np.array([INPUT_SIZE - 1.0, 0.0])
         to_frame = to_frame @ mirror
-    levels = np.clip(np.round(grey * 255), 0, 255).astype(np.uint8)
-    image = prepare(levels[None], Box(0, 0, INPUT_SIZE, INPUT_SIZE))[0, 0].numpy()
+    image = _stretched(grey, inside)
     xy = np.linalg.solve(to_frame, face.xy - offset[:, None])
     outside = ((xy < -0.5) | (xy > INPUT_SIZE - 0.5)).any(axis=0)
     xy[:, outside] = np.nan
@@ -126,18 +126,36 @@ def _sample(image: np.ndarray, to_frame: np.ndarray, offset: np.ndarray) -> np.n
     grey = image.astype(np.float32) / 255
     if shrink > 1:
         grey = ndimage.gaussian_filter(grey, 0.45 * np.sqrt(shrink**2 - 1), truncate=2.5)
-    # scipy works in (row, column); outside the picture is black, as padding is.
+    # scipy works in (row, column).
     return ndimage.affine_transform(
-        grey, to_frame[::-1, ::-1], offset[::-1], (INPUT_SIZE, INPUT_SIZE), order=1, cval=0.0
+        grey, to_frame[::-1, ::-1], offset[::-1], (INPUT_SIZE, INPUT_SIZE), order=1, mode="nearest"
     )
 
 
-def _random_grey(grey: np.ndarray, rng: np.random.Generator, how: Augmentation) -> np.ndarray:
+def _inside(shape: tuple[int, ...], to_frame: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Where the view shows the picture, and not what lies beyond its edge."""
+    rows, columns = np.mgrid[:INPUT_SIZE, :INPUT_SIZE]
+    x, y = np.tensordot(to_frame, np.stack([columns, rows]), axes=1) + offset[:, None, None]
+    return (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
+
+
+def _stretched(grey: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Normalise as tracking does: by the picture's own quantiles, and 0 beyond its edge."""
+    levels = np.clip(np.round(grey * 255), 0, 255).astype(np.uint8)
+    low, high = grey_quantiles(np.bincount(levels[inside], minlength=256))
+    stretched = (levels - low) / max(high - low, 1.0)
+    return np.where(inside, stretched, 0).astype(np.float32)
+
+
+def _random_grey(
+    grey: np.ndarray, inside: np.ndarray, rng: np.random.Generator, how: Augmentation
+) -> np.ndarray:
     if rng.random() < 0.3:
         grey = ndimage.gaussian_filter(grey, rng.uniform(0.3, how.blur))
     grey = np.clip(grey, 0, 1) ** np.exp(rng.uniform(-1, 1) * np.log(how.gamma))
     factor = np.exp(rng.uniform(-1, 1) * np.log(how.contrast))
-    grey = (grey - grey.mean()) * factor + grey.mean() + rng.uniform(-1, 1) * how.brightness
+    middle = grey[inside].mean()
+    grey = (grey - middle) * factor + middle + rng.uniform(-1, 1) * how.brightness
     if rng.random() < 0.5:
         grey = grey * _shade(rng)
     grey = grey + rng.normal(0, rng.uniform(0, how.noise), grey.shape)
