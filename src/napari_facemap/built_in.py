@@ -19,7 +19,7 @@ from napari_facemap.provenance import software
 from napari_facemap.simulate.face import simulate_face
 
 VALIDATION_MICE = ("Bellinda", "Giuseppina2023-02", "Ladon", "Oephelia", "SS109")
-"""Parts of file names of the mice that the shipped model has never seen."""
+"""Parts of file names of the mice that are kept out of training by default."""
 
 
 def train_built_in(
