@@ -73,7 +73,9 @@ def test_views_are_normalised_as_tracking_normalises_them(face):
     rng = np.random.default_rng(3)
     with_border = 0
     for _ in range(30):
-        image, _ = random_view(LabelledFace(grey.astype(np.uint8), face.xy, face.source), rng, GEOMETRY_ONLY)
+        image, _ = random_view(
+            LabelledFace(grey.astype(np.uint8), face.xy, face.source), rng, GEOMETRY_ONLY
+        )
         border = image == 0
         with_border += border.mean() > 0.1
         np.testing.assert_allclose(np.quantile(image[~border], (0.01, 0.99)), (0, 1), atol=0.06)
