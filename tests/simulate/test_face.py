@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_facemap.keypoints.poses import check_poses
 from napari_facemap.keypoints.skeleton import KEYPOINTS, PUPIL_KEYPOINTS
+from napari_facemap.keypoints.view import eye_and_nose
 from napari_facemap.simulate.anatomy import Anatomy
 from napari_facemap.simulate.appearance import Appearance
 from napari_facemap.simulate.face import simulate_face
@@ -219,3 +220,43 @@ def test_video_and_file(tmp_path):
 def test_bad_parameters_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         simulate_face(**{"n_frames": 5, **change})
+
+
+# Means over hand-labelled mice, in percent of the distance from eye to nose: forward, down.
+LABELLED = {
+    "eye(back)": (-13, 6),
+    "eye(bottom)": (2, 10),
+    "eye(front)": (14, -5),
+    "eye(top)": (-3, -11),
+    "nose(bottom)": (95, 16),
+    "nose(top)": (87, -9),
+    "mouth": (65, 53),
+    "lowerlip": (57, 60),
+    "whisker(I)": (54, 14),
+    "whisker(II)": (54, 24),
+    "whisker(III)": (63, 21),
+}
+
+
+def test_keypoints_lie_where_people_label_them():
+    places = []
+    for seed in range(24):
+        pose = simulate_face(50, seed=seed, size=(240, 320)).poses["position"].values[20]
+        eye, nose = eye_and_nose(pose.astype(float), KEYPOINTS)
+        forward = nose - eye
+        down = np.array([forward[1], -forward[0]]) * (1 if nose[0] < eye[0] else -1)
+        axes = np.stack([forward, down]) / (forward @ forward)
+        places.append(100 * axes @ (pose - eye[:, None]))
+    mean = np.nanmean(places, axis=0)
+    for name, place in LABELLED.items():
+        assert np.hypot(*(mean[:, KEYPOINTS.index(name)] - place)) < 12, name
+
+
+def test_mice_and_rigs_differ():
+    looks = [simulate_face(1, seed=seed).appearance for seed in range(60)]
+    assert min(look.fur for look in looks) < 0.2
+    assert max(look.fur for look in looks) > 0.6
+    assert max(look.background for look in looks) > 0.4
+    assert {look.spout for look in looks} == {True, False}
+    assert any(look.pupil > look.iris for look in looks)
+    assert any(look.pupil < look.iris for look in looks)

@@ -67,7 +67,7 @@ class Anatomy:
     far_nostril: bool = True
     eye_width: float = 15.0
     eye_height: float = 13.0
-    eye_tilt: float = 8.0
+    eye_tilt: float = -15.0
     pupil: float = 5.5
     whisker_seed: int = 0
     whisker_length: float = 110.0
@@ -120,16 +120,16 @@ def draw_anatomy(seed: int) -> Anatomy:
     eye = rng.uniform(12.0, 17.0)
     return Anatomy(
         scale=float(np.exp(rng.uniform(np.log(0.0023), np.log(0.0052)))),
-        tilt=rng.uniform(-8.0, 28.0),
+        tilt=rng.uniform(-10.0, 42.0),
         center=(rng.uniform(0.38, 0.5), rng.uniform(0.36, 0.48)),
         length=rng.uniform(0.8, 1.08),
-        depth=rng.uniform(0.88, 1.12),
+        depth=rng.uniform(0.8, 1.14),
         blunt=rng.uniform(0.0, 6.0),
         far_nostril=bool(rng.random() < 0.6),
         eye_width=eye,
         eye_height=eye * rng.uniform(0.78, 0.98),
-        eye_tilt=rng.uniform(-5.0, 25.0),
-        pupil=eye * rng.uniform(0.25, 0.5),
+        eye_tilt=rng.uniform(-27.0, -3.0),
+        pupil=eye * rng.uniform(0.2, 0.6),
         whisker_seed=int(rng.integers(2**31)),
         whisker_length=rng.uniform(80.0, 140.0),
         whisker_bend=rng.uniform(0.4, 1.6),

@@ -113,7 +113,8 @@ def draw_appearance(seed: int) -> Appearance:
     pupil = iris * rng.uniform(0.1, 0.5) if dark_pupil else iris + rng.uniform(0.12, 0.3)
     return Appearance(
         texture_seed=int(rng.integers(2**31)),
-        fur=rng.uniform(0.14, 0.45),
+        # Black and agouti mice mostly, some white.
+        fur=rng.uniform(0.14, 0.45) if rng.random() < 0.8 else rng.uniform(0.45, 0.8),
         muzzle=rng.uniform(0.05, 0.45),
         belly=rng.uniform(0.0, 0.35),
         fur_contrast=rng.uniform(0.1, 0.26),
@@ -129,14 +130,14 @@ def draw_appearance(seed: int) -> Appearance:
         glint_size=rng.uniform(0.06, 0.15),
         whisker_light=rng.uniform(0.3, 0.9),
         whisker_dark=rng.uniform(0.5, 0.85),
-        background=rng.uniform(0.01, 0.15),
+        background=rng.uniform(0.01, 0.15) if rng.random() < 0.75 else rng.uniform(0.15, 0.7),
         clutter=rng.uniform(0.0, 0.3),
         spout=bool(rng.random() < 0.4),
         plate=bool(rng.random() < 0.6),
         ear=bool(rng.random() < 0.9),
         paw=rng.uniform(0.25, 0.75),
         vignette=rng.uniform(0.0, 0.6),
-        exposure=float(np.exp(rng.uniform(np.log(0.75), np.log(1.5)))),
+        exposure=float(np.exp(rng.uniform(np.log(0.7), np.log(2.0)))),
         gamma=rng.uniform(0.8, 1.25),
         read_noise=rng.uniform(0.004, 0.02),
         shot_noise=rng.uniform(0.005, 0.04),

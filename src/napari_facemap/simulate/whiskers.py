@@ -12,7 +12,7 @@ TRACED_AT = 7.0
 """Head units along the shaft from the skin to the keypoint."""
 
 # Root (forward, down), angle of the shaft (0 points back, 90 down), length relative to longest.
-_TRACED_ROOTS = ((54.0, 17.0, -14.0, 0.9), (53.5, 28.0, 22.0, 1.0), (60.0, 35.0, 66.0, 0.85))
+_TRACED_ROOTS = ((59.5, 20.5, -14.0, 0.9), (58.0, 26.0, 22.0, 1.0), (66.0, 25.0, 30.0, 0.85))
 _ROWS = 5
 _PER_ROW = 6
 
@@ -20,7 +20,8 @@ _PER_ROW = 6
 class Whiskers:
     """The whiskers at rest, in head units; the three traced ones come first.
 
-    Those of the far side, seen beyond the muzzle, come last. Each is a parabola: root, direction, and a bend that grows with the square of the length.
+    Those of the far side, seen beyond the muzzle, come last. Each is a parabola: root, direction,
+    and a bend that grows with the square of the length.
 
     Attributes
     ----------
@@ -49,6 +50,8 @@ class Whiskers:
         far_root, far_angle, far_length = _far_side(rng)
 
         traced = np.array(_TRACED_ROOTS)
+        # Mice differ in where the pad lies, and a little in where its whiskers do.
+        traced[:, :2] += rng.normal(0, 2.5, 2) + rng.normal(0, 1.2, (n_traced, 2))
         places = np.concatenate([traced[:, :2], root, far_root])
         self.root = np.stack([anatomy.skin(u, v) for u, v in places])
         self.angle = np.deg2rad(np.concatenate([traced[:, 2], angle, far_angle]))
