@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,15 +75,18 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _add_info(verbs: Any) -> None:
-    verb = verbs.add_parser("info", help="what a video holds")
-    verb.add_argument("video", type=Path, metavar="VIDEO")
+    verb = verbs.add_parser("info", help="what a video holds, or what a keypoint model is")
+    verb.add_argument("what", metavar="VIDEO|MODEL", help="a file, or the name of a model")
     verb.set_defaults(run=_info)
 
 
 def _info(options: argparse.Namespace) -> int:
     from napari_facemap.video.video import open_video
 
-    with open_video(options.video) as video:
+    path = Path(options.what)
+    if path.suffix == ".safetensors" or (not path.exists() and _is_model(options.what)):
+        return _model_info(options.what)
+    with open_video(options.what) as video:
         n_frames, height, width = video.shape
         last = video.times[-1] if n_frames else 0.0
         print(f"file        {video.path}")
@@ -97,13 +101,36 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_model(name: str) -> bool:
+    from napari_facemap.keypoints.models import list_models
+
+    return name in list_models()
+
+
+def _model_info(name: str) -> int:
+    """Print a model's card as JSON, without the long history of its training."""
+    from napari_facemap.keypoints.models import load_model
+
+    model = load_model(name)
+    card = {key: value for key, value in model.card.items() if key != "history"}
+    print(json.dumps({"name": model.name, "sha256": model.sha256, **card}, indent=2))
+    return 0
+
+
 def _add_track(verbs: Any) -> None:
     verb = verbs.add_parser("track", help="track keypoints in videos")
     verb.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")
     verb.add_argument("--model", metavar="NAME|PATH", help="built-in name or file of weights")
-    verb.add_argument(
-        "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="where the face is"
+    where = verb.add_mutually_exclusive_group()
+    where.add_argument(
+        "--box",
+        type=float,
+        nargs=4,
+        metavar=("X0", "Y0", "X1", "Y1"),
+        help="where the face is; by default it is found",
     )
+    where.add_argument("--whole", action="store_true", help="look at the whole frame")
+    verb.add_argument("--facing", choices=("left", "right"), help="where the nose points")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     verb.add_argument("--batch-size", type=int, metavar="N")
     verb.add_argument("--compat", choices=("facemap",), help="points as Facemap makes them")
@@ -171,11 +198,12 @@ def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> 
         poses = track(
             video,
             options.model,
-            options.box,
+            "whole" if options.whole else options.box,
             options.device,
             progress,
             options.batch_size,
             options.compat,
+            options.facing,
         )
         warnings = video.warnings
     if not poses.attrs["complete"] and output.exists():
@@ -188,6 +216,9 @@ def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> 
             f"{output}: interrupted after {poses.attrs['frames_tracked']} of {len(poses.time)} frames"
         )
         return INTERRUPTED
+    if poses.attrs["box_found"]:
+        x0, y0, x1, y1 = poses.attrs["box"]
+        print(f"face found: looks {poses.attrs['facing']}, --box {x0} {y0} {x1} {y1}")
     print(f"{output}: {poses.sizes['keypoint']} keypoints in {poses.sizes['time']} frames")
     return 0
 
@@ -298,28 +329,40 @@ def _behavior(path: Path, times_path: Path | None) -> xr.Dataset:
 
 def _add_train(verbs: Any) -> None:
     verb = verbs.add_parser("train", help="train a keypoint model on labelled pictures")
-    verb.add_argument("faces", type=Path, metavar="FACES", help="folder with labels.csv")
+    verb.add_argument(
+        "faces", type=Path, nargs="+", metavar="FACES",
+        help="folders with labels.csv, or DeepLabCut projects",
+    )  # fmt: skip
     verb.add_argument("--output", type=Path, required=True, metavar="FILE.safetensors")
-    verb.add_argument("--steps", type=int, default=3000, metavar="N", help="default: 3000")
+    verb.add_argument("--steps", type=int, metavar="N", help="batches of 16; default: 5500")
     verb.add_argument(
         "--validation",
         nargs="*",
         metavar="TEXT",
         help="keep pictures whose file name holds one of these out of training",
     )
+    verb.add_argument("--mice", type=int, default=240, metavar="N", help="simulated; default: 240")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument("--workers", type=int, default=1, help="processes that prepare pictures")
     verb.add_argument("--seed", type=int, default=0)
     verb.set_defaults(run=_train)
 
 
 def _train(options: argparse.Namespace) -> int:
-    from napari_facemap.built_in import VALIDATION_MICE, train_built_in
-    from napari_facemap.keypoints.training import TrainingOptions
+    from napari_facemap.built_in import train_model
+    from napari_facemap.keypoints.training import TrainingOptions, TrainingStopped
 
     if options.output.suffix != ".safetensors":
         raise ValueError(f"{options.output}: expected --output to end in .safetensors.")
-    validation = VALIDATION_MICE if options.validation is None else options.validation
-    how = TrainingOptions(steps=options.steps, seed=options.seed)
-    train_built_in(options.faces, options.output, validation, how, options.device)
-    print(f"{options.output}: written with its card {options.output.with_suffix('.json').name}")
+    steps = {} if options.steps is None else {"steps": options.steps}
+    how = TrainingOptions(seed=options.seed, **steps)
+    try:
+        train_model(
+            options.faces, options.output, options.validation, how, options.device, options.mice,
+            options.workers,
+        )  # fmt: skip
+    except TrainingStopped as stopped:
+        print(f"{options.output}: {stopped}; the same command goes on from there")
+        return INTERRUPTED
+    print(f"{options.output}: written; napari-facemap info {options.output} shows its card")
     return 0

@@ -25,7 +25,7 @@ from napari_facemap.video.write import write_video
 KEYPOINTS_FILE = "mouse_FacemapPose.h5"
 FPS = 12.5
 SECONDS = 400
-SEED = 5
+SEED = 11
 NEURONS = 100
 EXPLAINABLE = (0.3, 0.9)  # of each neuron's variance, by a perfect model
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -104,3 +106,31 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """Start and stop of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def draw_training(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw how the errors on faces kept out of training fell.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Rows as from `napari_facemap.keypoints.training.train`.
+    path : str or Path
+        Where the picture is to be.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained", facecolor="white")
+    errors, losses = figure.subplots(1, 2)
+    steps = [row["step"] for row in history]
+    measured = [row for row in history if "median" in row]
+    at = [row["step"] for row in measured]
+    for name, color in (("median", "#0072b2"), ("p95", "#d55e00")):
+        errors.plot(at, [row[name] for row in measured], ".-", color=color, label=name)
+    if measured:
+        best = min(measured, key=lambda row: float(row["score"]))
+        errors.axvline(best["step"], color="#888888", lw=0.8, label="kept")
+        errors.legend(frameon=False)
+    errors.set(xlabel="step", ylabel="error, % of eye to nose", ylim=(0, None))
+    losses.plot(steps, [row["loss"] for row in history], ".-", color="#555555")
+    losses.set(xlabel="step", ylabel="training loss")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": software()})

@@ -4,8 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_facemap.keypoints.decode import decode_maps
-from napari_facemap.keypoints.tracking import peak_share
+from napari_facemap.keypoints.decode import decode_maps, peak_share
 
 
 @given(row=st.floats(0, 63), column=st.floats(0, 63))

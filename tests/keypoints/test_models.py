@@ -1,13 +1,24 @@
 from __future__ import annotations
 
-import json
+import hashlib
 import pickle
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from napari_facemap.keypoints.models import ModelError, list_models, load_model, save_model
+from napari_facemap.keypoints.calibration import Calibration
+from napari_facemap.keypoints.models import (
+    BUILT_IN,
+    ModelError,
+    list_models,
+    load_model,
+    save_model,
+)
 from napari_facemap.keypoints.network import KeypointNetwork
+from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.skeleton import FACEMAP_KEYPOINTS, KEYPOINTS
 
 NAMES = ("a", "b", "c")
@@ -20,19 +31,46 @@ def saved(tmp_path):
     return path
 
 
-def test_built_in_model_comes_first_and_loads_with_a_true_card():
+def test_built_in_model_comes_first_and_loads_with_its_card_and_calibration():
     assert list_models()[0] == "mouse-face"
     model = load_model()
     assert model.keypoints == KEYPOINTS
-    assert model.card["sha256"] == model.sha256
+    assert isinstance(model.network, PointNetwork)
     assert model.card["input_size"] == 256
+    assert tuple(model.card["widths"]) == model.network.widths
+    assert model.calibration.n_labels > 0
+    content = (BUILT_IN / "mouse-face.safetensors").read_bytes()
+    assert model.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_saving_and_loading_keep_names_and_weights(saved):
-    model = load_model(saved)
+@pytest.mark.parametrize("kind", [KeypointNetwork, PointNetwork])
+def test_saving_and_loading_keep_names_weights_and_card(tmp_path, kind):
+    torch.manual_seed(0)
+    network = kind(3, (2, 3, 4, 5, 6)).eval()
+    card = {"keypoints": list(NAMES), "where": "Zürich", "errors": {"a": 1.25, "b": None}}
+    save_model(network, tmp_path / "mine.safetensors", card)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.safetensors"]
+    model = load_model(tmp_path / "mine.safetensors")
     assert model.keypoints == NAMES
     assert model.name == "mine"
-    assert all(p.dtype == torch.float32 for p in model.network.parameters())
+    assert model.card == card
+    assert model.calibration is None
+    assert not model.network.training
+    again = model.network.state_dict()
+    for name, value in network.state_dict().items():
+        assert again[name].dtype == value.dtype
+        torch.testing.assert_close(again[name], value, atol=1e-6, rtol=1e-3)
+
+
+def test_a_calibration_in_the_card_is_read(tmp_path):
+    known = Calibration(-10.0, -3.0, -0.5, 0.8, {"eye": 0.1}, {"eye": -0.1}, 99)
+    card = {"keypoints": NAMES, "calibration": known.card()}
+    save_model(PointNetwork(3, (2, 3, 4, 5, 6)), tmp_path / "mine.safetensors", card)
+    assert load_model(tmp_path / "mine.safetensors").calibration == known
+    card["calibration"].pop("slope")
+    save_model(PointNetwork(3, (2, 3, 4, 5, 6)), tmp_path / "mine.safetensors", card)
+    with pytest.raises(ModelError, match=r"mine\.safetensors: expected the calibration"):
+        load_model(tmp_path / "mine.safetensors")
 
 
 def test_the_users_folder_is_listed(saved, monkeypatch):
@@ -65,27 +103,66 @@ def test_code_in_a_file_is_not_executed(tmp_path, monkeypatch):
     assert not (tmp_path / "harm-was-done").exists()
 
 
-def test_damage_is_named_in_one_line(saved, tmp_path):
-    for damage, words in (
-        (lambda: saved.write_bytes(saved.read_bytes()[:500]), "damage"),
-        (lambda: saved.with_suffix(".json").unlink(), "card"),
-        (lambda: saved.with_suffix(".json").write_text("{"), "JSON"),
-        (lambda: saved.with_suffix(".json").write_text('{"keypoints": ["a"]}'), "3 keypoints"),
-    ):
-        save_model(KeypointNetwork(3, (2, 3, 4, 5, 6)), saved, {"keypoints": NAMES})
-        damage()
-        with pytest.raises(ModelError, match=words) as caught:
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (None, "card"),
+        ({"other": "text"}, "card"),
+        ({"card": "{"}, "card"),
+        ({"card": "[1]"}, "card"),
+        ({"card": "{}"}, "keypoints"),
+        ({"card": '{"keypoints": 3}'}, "card"),
+        ({"card": '{"keypoints": ["a"]}'}, "3 keypoints"),
+        ({"card": '{"keypoints": ["a", "b", "a"]}'}, "once"),
+        ({"card": '{"keypoints": ["a", "b", "c/d"]}'}, "c/d"),
+    ],
+)
+def test_a_bad_card_is_named_in_one_line(tmp_path, metadata, words):
+    network = PointNetwork(3, (2, 3, 4, 5, 6))
+    save_file(network.state_dict(), tmp_path / "mine.safetensors", metadata=metadata)
+    with pytest.raises(ModelError, match=words) as caught:
+        load_model(tmp_path / "mine.safetensors")
+    assert "mine.safetensors" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damage_is_named_in_one_line(saved):
+    whole = saved.read_bytes()
+    for damaged in (whole[:500], whole[:-9], b"", b"x" * 100):
+        saved.write_bytes(damaged)
+        with pytest.raises(ModelError, match="damage") as caught:
             load_model(saved)
         assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_not_the_cards_are_refused(saved):
-    card = json.loads(saved.with_suffix(".json").read_text())
-    saved.with_suffix(".json").write_text(json.dumps(card | {"sha256": "f" * 64}))
-    with pytest.raises(ModelError, match="not those that the card"):
-        load_model(saved)
+def test_a_card_that_is_not_json_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        save_model(
+            PointNetwork(3, (2, 3, 4, 5, 6)),
+            tmp_path / "mine.safetensors",
+            {"keypoints": NAMES, "error": float("nan")},
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_names_are_answered_with_the_known():
     with pytest.raises(ModelError, match="mouse-face"):
         load_model("no-such-model")
+
+
+def test_a_file_that_was_cut_off_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "cut.pt"
+    torch.save(KeypointNetwork(15, (2, 3, 4, 5, 6)).state_dict(), path)
+    for length in (40, 5000, 20000):
+        (tmp_path / f"{length}.pt").write_bytes(path.read_bytes()[:length])
+        with pytest.raises(ModelError, match="tensors only"):
+            load_model(tmp_path / f"{length}.pt")
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_other_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "other.pt"
+    path.write_bytes(content)
+    with pytest.raises(ModelError):
+        load_model(path)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+import torch.nn.functional as F
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_facemap.keypoints.box import Box
@@ -37,3 +39,46 @@ def test_brightness_and_contrast_make_no_difference():
 
 def test_an_even_frame_stays_finite():
     assert torch.isfinite(prepare(np.full((1, 32, 32), 7, np.uint8), Box(0, 0, 32, 32))).all()
+
+
+boxes = st.builds(
+    lambda x, y, w, h: Box(x, y, x + w, y + h),
+    st.integers(-40, 40),
+    st.integers(-30, 30),
+    st.integers(50, 120),
+    st.integers(40, 120),
+)
+
+
+@settings(max_examples=25)
+@given(boxes)
+def test_a_face_that_looks_right_is_the_mirror_of_one_that_looks_left(box):
+    assume((box.width - box.height) % 2 == 0)  # else one side has a pixel more of padding
+    frames = np.random.default_rng(2).integers(0, 256, (2, 60, 90), np.uint8)
+    mirrored = Box(90 - box.x1, box.y0, 90 - box.x0, box.y1)
+    torch.testing.assert_close(
+        prepare(frames, box, facing="right"), prepare(frames[:, :, ::-1], mirrored), atol=1e-5,
+        rtol=0,
+    )  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(boxes)
+def test_what_sticks_out_is_0_and_counts_for_nothing(box):
+    frames = np.random.default_rng(3).integers(40, 200, (2, 60, 90), np.uint8)
+    inside = box.inside(60, 90)
+    part = frames[:, inside.y0 : inside.y1, inside.x0 : inside.x1]
+    limits = np.quantile(part, (0.01, 0.99), axis=(1, 2))[..., None, None]
+    grey = ((frames - limits[0]) / (limits[1] - limits[0])).astype(np.float32)
+    padded = np.pad(grey, ((0, 0), (200, 200), (200, 200)))
+    left, top = box.padding
+    x0, y0 = box.x0 - left + 200, box.y0 - top + 200
+    square = padded[:, y0 : y0 + box.side, x0 : x0 + box.side]
+    if box.width != box.height:  # beyond the box is nothing, even where the frame goes on
+        keep = np.zeros(square.shape, bool)
+        keep[:, top : top + box.height, left : left + box.width] = True
+        square = np.where(keep, square, 0)
+    expected = F.interpolate(
+        torch.from_numpy(square.copy())[:, None], (256, 256), mode="bilinear", antialias=True
+    )
+    torch.testing.assert_close(prepare(frames, box), expected, atol=1e-4, rtol=0)

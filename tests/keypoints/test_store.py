@@ -148,6 +148,39 @@ def test_bad_input_is_named():
     assert store.n_edits == 0
 
 
+def test_expected_errors_are_the_trackers_and_nan_where_a_person_was():
+    poses = some_poses()
+    error = np.arange(60, dtype=np.float32).reshape(20, 3)
+    poses["expected_error"] = (("time", "keypoint"), error.copy())
+    store = KeypointStore(poses)
+    np.testing.assert_array_equal(store.frame(4).expected_error, error[4])
+    store.place(4, {"mouth": (1, 2)})
+    store.delete(4, ["paw"])
+    np.testing.assert_array_equal(store.frame(4).expected_error, [12, np.nan, np.nan])
+    np.testing.assert_array_equal(store.prediction(4).expected_error, error[4])
+    for saved in (store.to_poses(), store.copy().to_poses()):
+        np.testing.assert_array_equal(saved["expected_error"], error)
+    store.restore(4)
+    np.testing.assert_array_equal(store.frame(4).expected_error, error[4])
+    np.testing.assert_array_equal(poses["expected_error"], error)
+
+
+def test_without_expected_errors_there_are_none():
+    store = KeypointStore(some_poses())
+    assert store.frame(0).expected_error is None
+    assert "expected_error" not in store.to_poses()
+
+
+def test_new_predictions_bring_their_expected_errors():
+    store = KeypointStore(some_poses())
+    store.place(2, {"paw": (1, 2)})
+    fresh = some_poses(names=("mouth", "eye(top)"), seed=1)
+    fresh["expected_error"] = (("time", "keypoint"), np.full((20, 2), 3, np.float32))
+    new = store.with_predictions(fresh)
+    assert new.keypoints == ("mouth", "eye(top)", "paw")
+    np.testing.assert_array_equal(new.frame(2).expected_error, [3, 3, np.nan])
+
+
 action = st.one_of(
     st.tuples(st.just("place"), st.integers(0, 5), st.sampled_from(NAMES)),
     st.tuples(st.just("delete"), st.integers(0, 5), st.sampled_from(NAMES)),

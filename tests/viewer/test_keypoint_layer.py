@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from napari.components import ViewerModel
 
 from napari_facemap.viewer.keypoint_layer import layer_data
 from napari_facemap.viewer.keys import KEYS
+from napari_facemap.viewer.review_panel import ReviewPanel
 from napari_facemap.viewer.session import session_of
 
 
@@ -162,6 +164,52 @@ def test_unsure_keypoints_are_dim(viewer, shown):
     viewer.dims.set_current_step(0, 5)
     assert shown.layer.face_color[0, 3] == pytest.approx(0.25)
     assert shown.layer.face_color[1, 3] > 0.9
+
+
+class StoreWithErrors:
+    """A store whose predictions came with expected errors: 1.25 px times row and frame."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def frame(self, frame):
+        points = vars(self._store.frame(frame))
+        error = np.float32(1.25) * np.arange(5, dtype=np.float32) * frame
+        return SimpleNamespace(**{**points, "expected_error": error})
+
+
+def test_expected_errors_show_where_the_poses_have_them(viewer, shown, make_store, qtbot):
+    panel = ReviewPanel(viewer, session_of(viewer))
+    qtbot.addWidget(panel)
+    assert "expected error" not in " ".join(shown.layer.features.columns)
+    assert "expected error" not in panel.state.text()
+    shown.set_store(StoreWithErrors(make_store()))
+    viewer.dims.set_current_step(0, 2)
+    np.testing.assert_allclose(errors_of(shown), [0, 2.5, 5, 7.5, 10])
+    assert "expected error 5.0 px" in panel.state.text()
+    y, x = rows_of(shown)[3]
+    under_mouse = shown.layer.get_status((0, y, x), dims_displayed=[1, 2], world=True)
+    assert "confidence: 0.9" in under_mouse["coordinates"]
+    assert "expected error (px): 7.5" in under_mouse["coordinates"]
+    # What a person placed or deleted has no expected error.
+    shown.store.place(2, {"mouth": (5, 5)})
+    shown.store.delete(2, ["paw"])
+    shown.refresh(force=True)
+    np.testing.assert_allclose(errors_of(shown), [0, 2.5, 5, np.nan, np.nan])
+    under_mouse = shown.layer.get_status((0, 5, 5), dims_displayed=[1, 2], world=True)
+    assert "keypoint: mouth" in under_mouse["coordinates"]
+    assert "expected error" not in under_mouse["coordinates"]
+    shown.set_store(make_store())
+    assert list(shown.layer.features.columns) == ["keypoint", "confidence", "edited"]
+    panel.refresh()
+    assert "expected error" not in panel.state.text()
+
+
+def errors_of(keypoints):
+    return keypoints.layer.features["expected error (px)"]
 
 
 def test_frames_are_right_beside_layers_of_other_clocks_and_more_axes(viewer, shown):

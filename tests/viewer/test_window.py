@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_facemap.files.poses import read_poses
+from napari_facemap.keypoints.box import Box
 from napari_facemap.viewer.keypoint_layer import layer_data
 from napari_facemap.viewer.session import session_of
 
@@ -81,6 +84,46 @@ def test_keys_act_in_the_window(window, video_file, make_store, qtbot):
     window.dims.set_current_step(0, 2)
     qtbot.keyClick(canvas, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
     assert keypoints.store.frame(2).edited.all()
+
+
+def test_a_found_face_box_is_dragged_and_tracked(window, video_file, drag, qtbot, monkeypatch):
+    from qtpy.QtCore import Qt
+
+    from napari_facemap.keypoints import models, tracking
+    from napari_facemap.keypoints.poses import make_poses
+
+    face = namedtuple("Face", "box facing share")(Box(-20, 10, 60, 90), "left", 1.0)
+    module = SimpleNamespace(find_face=lambda *a, **k: face, NoFaceError=ValueError)
+    monkeypatch.setitem(sys.modules, "napari_facemap.keypoints.finder", module)
+    monkeypatch.setattr(models, "list_models", lambda: ["mine"])
+    boxes = []
+
+    def track(video, box, **settings):
+        boxes.append(box)
+        place = np.full((len(video), 2, 1), 30.0)
+        return make_poses(place, np.ones((len(video), 1)), ["paw"], video.times)
+
+    monkeypatch.setattr(tracking, "track", track)
+    _, dock = window.window.add_plugin_dock_widget("napari-facemap", "Track keypoints")
+    window.open(str(video_file), plugin="napari-facemap")
+    qtbot.waitUntil(dock.model.isEnabled)
+
+    def click(button):
+        with qtbot.waitSignal(dock.run_row.finished):
+            qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    click(dock.run_row.run)
+    for _ in range(3):  # a layer goes and comes: napari draws on
+        click(dock.find_face)
+        qtbot.wait(50)
+    click(dock.run_row.run)
+    assert boxes == [face.box, face.box]
+    window.layers.selection.active = dock.box.layer
+    qtbot.wait(50)
+    drag(window, (20, 50), (35, 45))
+    click(dock.run_row.run)
+    np.testing.assert_allclose(boxes[2], (-5, 5, 75, 85), atol=1)
+    assert len(session_of(window).keypoint_layers) == 3
 
 
 def test_an_unreadable_video_says_so(window, tmp_path):

@@ -2,8 +2,9 @@
 
 ``Facemap/<keypoint>/{x, y, likelihood}`` is Facemap's own, one float32 value a frame, and holds
 the points as they are now, edits included; Facemap opens it. What Facemap has no place for lies
-beside it under ``napari_facemap``: times in seconds, which points were edited, what the tracker
-had found before (where the poses carry it), and as attributes where the result came from.
+beside it under ``napari_facemap``: times in seconds, which points were edited, what error the
+tracker expects and what it had found before (where the poses carry it), and as attributes where
+the result came from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from napari_facemap.files.atomic import atomic_path
 from napari_facemap.keypoints.poses import check_poses, make_poses
 
 LAYOUT_VERSION = 1
-_EXTRAS = ("tracked_position", "tracked_confidence")
+_EXTRAS = ("expected_error", "tracked_position", "tracked_confidence")
 
 
 class PosesFileError(ValueError):
@@ -32,8 +33,9 @@ def write_poses(poses: xr.Dataset, path: str | Path) -> None:
     Parameters
     ----------
     poses : xarray.Dataset
-        As from `track`. Further variables ``tracked_position`` and ``tracked_confidence`` (what
-        the tracker found, before edits) are kept when they are there.
+        As from `track`. Further variables ``expected_error``, and ``tracked_position`` and
+        ``tracked_confidence`` (what the tracker found, before edits) are kept when they are
+        there.
     path : str or Path
         Where the file is to be. It appears whole or not at all.
 

@@ -36,3 +36,30 @@ def decode_maps(heat: Tensor, row_offset: Tensor, column_offset: Tensor) -> tupl
     row = torch.div(index, n_columns, rounding_mode="floor") - offset(row_offset)
     column = index % n_columns - offset(column_offset)
     return torch.stack([column, row], dim=1) * MAP_STRIDE, peak.float()
+
+
+def peak_share(heat: Tensor, radius: float = 2.5 * TARGET_SIGMA) -> Tensor:
+    """Share of each heat map that lies around its peak: how sure the network is of one place.
+
+    Parameters
+    ----------
+    heat : Tensor, shape (batch, keypoint, rows, columns)
+        Not negative, any scale.
+    radius : float
+        Half the side of the square around the peak, in pixels of the maps.
+
+    Returns
+    -------
+    Tensor, shape (batch, keypoint)
+        From 0 (no heat at all, or spread everywhere) to 1 (all around one peak).
+    """
+    n_rows, n_columns = heat.shape[2:]
+    index = heat.flatten(2).argmax(dim=2)
+    row = torch.div(index, n_columns, rounding_mode="floor")
+    column = index % n_columns
+    rows = torch.arange(n_rows, device=heat.device)
+    columns = torch.arange(n_columns, device=heat.device)
+    near_row = ((rows - row[..., None]).abs() <= radius).to(heat.dtype)
+    near_column = ((columns - column[..., None]).abs() <= radius).to(heat.dtype)
+    near = torch.einsum("bkyx,bky,bkx->bk", heat, near_row, near_column)
+    return (near / heat.sum(dim=(2, 3)).clamp_min(1e-6)).clamp(0, 1).float()

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
+from napari_facemap.keypoints.view import face_size
 from napari_facemap.video.video import open_video
+
+LARGEST_FACE = 160
+"""Pixels from eye to nose that training keeps; its views show up to about that many."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +31,25 @@ class LabelledFace:
         Column and row; NaN where nobody labelled, which does not mean that it is hidden.
     source : str
         The picture's file, relative to the labels.
+    hidden : ndarray of bool, shape (keypoint,), optional
+        Keypoints that are known to be covered or outside the picture; simulations know.
     """
 
     image: np.ndarray
     xy: np.ndarray
     source: str
+    hidden: np.ndarray | None = None
 
     @property
     def dataset(self) -> str:
-        """First folder of the source."""
-        return Path(self.source).parts[0]
+        """First folder of the source; "pictures" for one that lies beside the table."""
+        folder, *rest = Path(self.source).parts
+        return folder if rest else "pictures"
+
+    @property
+    def recording(self) -> str:
+        """The source without the picture's number: pictures of one recording look alike."""
+        return re.sub(r"[_-]?(img|frame)?\d+$", "", str(Path(self.source).with_suffix("")))
 
 
 def read_labelled_faces(folder: str | Path, keypoints: Sequence[str]) -> list[LabelledFace]:
@@ -75,6 +91,32 @@ def read_labelled_faces(folder: str | Path, keypoints: Sequence[str]) -> list[La
                     f"{table}, line {number}: expected file, keypoint, x, y; found {row}."
                 ) from error
     return [LabelledFace(_picture(table, name), places[name], name) for name in sorted(places)]
+
+
+def shrunk(face: LabelledFace, keypoints: Sequence[str]) -> LabelledFace:
+    """Make a picture no larger than views of it need, so that drawing many is fast.
+
+    Parameters
+    ----------
+    face : LabelledFace
+        With or without eye and nose tip labelled; without, it is left as it is.
+    keypoints : sequence of str
+        Names of the labels.
+
+    Returns
+    -------
+    LabelledFace
+        The same face, with at most `LARGEST_FACE` pixels from eye to nose.
+    """
+    factor = float(face_size(face.xy, keypoints)) / LARGEST_FACE
+    if not factor > 1:
+        return face
+    rows, columns = (max(round(n / factor), 1) for n in face.image.shape)
+    grey = torch.from_numpy(face.image)[None, None].float()
+    small = F.interpolate(grey, (rows, columns), mode="bilinear", antialias=True)
+    image = small[0, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+    scale = np.array([columns, rows])[:, None] / np.array(face.image.shape[::-1])[:, None]
+    return replace(face, image=image, xy=(face.xy + 0.5) * scale - 0.5)
 
 
 def _picture(table: Path, name: str) -> np.ndarray:

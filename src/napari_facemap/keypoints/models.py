@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pooch
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_facemap.files.atomic import atomic_path
+from napari_facemap.keypoints.calibration import Calibration, calibration_from_card
 from napari_facemap.keypoints.network import KeypointNetwork, network_from_state
+from napari_facemap.keypoints.point_network import (
+    PointNetwork,
+    is_point_network,
+    point_network_from_state,
+)
+from napari_facemap.keypoints.safe_load import UnsafeFileError, load_safely
 from napari_facemap.keypoints.skeleton import FACEMAP_KEYPOINTS
 
 DEFAULT_MODEL = "mouse-face"
 BUILT_IN = Path(__file__).parent / "weights"
+_CARD = "card"  # where the header of the file holds it
 
 
 class ModelError(ValueError):
@@ -37,21 +42,24 @@ class Model:
     ----------
     name : str
         As in `list_models`, or a file's name.
-    network : KeypointNetwork
-        In evaluation mode, on the CPU, float32.
+    network : PointNetwork or KeypointNetwork
+        Our own layout or Facemap's; in evaluation mode, on the CPU, float32.
     keypoints : tuple of str
         One name for each of the network's heat maps.
     sha256 : str
-        Of the file with the weights.
+        Of the file.
     card : dict
-        What its JSON card says: data, date, errors. Empty for Facemap's files.
+        What is written in its file: data, date, errors. Empty for Facemap's files.
+    calibration : Calibration or None
+        From what the network reckons to confidence and expected error, where the card has it.
     """
 
     name: str
-    network: KeypointNetwork
+    network: PointNetwork | KeypointNetwork
     keypoints: tuple[str, ...]
     sha256: str
     card: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
 
 def models_folder() -> Path:
@@ -79,8 +87,8 @@ def load_model(model: str | Path | None = None) -> Model:
     Parameters
     ----------
     model : str or Path, optional
-        A name of `list_models`, or the path of a .safetensors file with its JSON card beside it,
-        or of a Facemap .pt file. By default the built-in model.
+        A name of `list_models`, or the path of one of our .safetensors files or of a Facemap .pt
+        file. By default the built-in model.
 
     Returns
     -------
@@ -103,7 +111,13 @@ def load_model(model: str | Path | None = None) -> Model:
         state, keypoints = _read_facemap(path)
         card = {}
     try:
-        network = network_from_state(state)
+        network: PointNetwork | KeypointNetwork
+        if is_point_network(state):
+            network = point_network_from_state(state)
+        else:
+            network = network_from_state(state)
+        known = card.get("calibration")
+        calibration = calibration_from_card(known) if known else None
     except ValueError as error:
         raise ModelError(f"{path}: {error}. Choose another model.") from error
     odd = [k for k in keypoints if "/" in k or keypoints.count(k) > 1]
@@ -112,42 +126,33 @@ def load_model(model: str | Path | None = None) -> Model:
     if len(keypoints) != network.n_keypoints:
         raise ModelError(
             f"{path}: expected a name for each of the network's {network.n_keypoints} keypoints, "
-            f"found {len(keypoints)}. Put the model's facemap_model_params.pth or card beside it."
+            f"found {len(keypoints)}. Put the model's facemap_model_params.pth beside it."
         )
     sha256 = hashlib.sha256(content).hexdigest()
-    if card and card.get("sha256") != sha256:
-        raise ModelError(
-            f"{path}: the weights are not those that the card beside them describes (sha256 "
-            f"{sha256[:12]}... instead of {str(card.get('sha256'))[:12]}...). Copy both files anew."
-        )
-    return Model(path.stem, network, keypoints, sha256, card)
+    return Model(path.stem, network, keypoints, sha256, card, calibration)
 
 
-def save_model(network: KeypointNetwork, path: str | Path, card: dict[str, Any]) -> None:
-    """Write a network as safetensors with its JSON card beside it.
+def save_model(
+    network: PointNetwork | KeypointNetwork, path: str | Path, card: dict[str, Any]
+) -> None:
+    """Write a network as safetensors, with its card as JSON in the file's header.
 
     Parameters
     ----------
-    network : KeypointNetwork
+    network : PointNetwork or KeypointNetwork
         Convolution weights are stored in half precision.
     path : str or Path
         Ends in .safetensors.
     card : dict
-        Must name the ``keypoints``; the sha256 of the weights is added.
+        Plain values; must name the ``keypoints``.
     """
-    path = Path(path)
     state = {
         name: (value.half() if value.ndim == 4 else value).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
+    text = json.dumps(card, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary:
-        save_file(state, temporary)
-        sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    with atomic_path(path.with_suffix(".json")) as temporary:
-        text = json.dumps(
-            {**card, "sha256": sha256}, indent=2, ensure_ascii=False, allow_nan=False
-        )
-        temporary.write_text(text + "\n", encoding="utf-8")
+        save_file(state, temporary, metadata={_CARD: text})
 
 
 def _find(model: str | Path | None) -> Path:
@@ -165,18 +170,17 @@ def _find(model: str | Path | None) -> Path:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, Any]]:
-    card_path = path.with_suffix(".json")
     try:
-        state = load_file(path)
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            card = json.loads((file.metadata() or {})[_CARD])
         keypoints = tuple(str(name) for name in card["keypoints"])
     except SafetensorError as error:
         raise ModelError(f"{path}: expected a safetensors file, found damage: {error}.") from error
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: expected its card {card_path.name} beside it.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{card_path}: expected a JSON card with 'keypoints': {error}."
+            f"{path}: expected a keypoint model's card with 'keypoints' in the file: {error}. "
+            "Choose a model that napari-facemap wrote."
         ) from error
     return (
         {n: v.float() if v.is_floating_point() else v for n, v in state.items()},
@@ -204,13 +208,9 @@ def _read_facemap(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 def _load_tensors(path: Path) -> Any:
     try:
-        with warnings.catch_warnings():
-            # It warns of pickle protocols that it goes on to refuse.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return load_safely(path)
+    except UnsafeFileError as error:
         raise ModelError(
             f"{path}: expected a PyTorch file that holds tensors only, but it cannot be read "
-            f"safely ({first[:120]}). Choose Facemap's facemap_model_state.pt."
+            f"safely ({error}). Choose Facemap's facemap_model_state.pt."
         ) from error

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from napari_facemap.keypoints.point_network import check_state
+
 CHANNELS = (16, 32, 64, 128, 200)
 """Channels of the five encoder blocks in our own models."""
 
@@ -137,21 +139,6 @@ def network_from_state(state: Mapping[str, Tensor]) -> KeypointNetwork:
             f"expected the 90 tensors of a Facemap keypoint network, found no {missing}"
         ) from None
     network = KeypointNetwork(n_keypoints, channels)
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    if expected != found:
-        odd = sorted(
-            name
-            for name in expected.keys() | found.keys()
-            if expected.get(name) != found.get(name)
-        )
-        raise ValueError(
-            "expected the tensors of a Facemap keypoint network, but "
-            f"{odd[0]} is {found.get(odd[0], 'missing')} instead of "
-            f"{expected.get(odd[0], 'absent')} ({len(odd)} such tensors)"
-        )
-    for name, value in state.items():
-        if not torch.isfinite(value).all():
-            raise ValueError(f"expected finite weights, found NaN or infinity in {name}")
+    check_state(network, state)
     network.load_state_dict(dict(state))
     return network.eval()

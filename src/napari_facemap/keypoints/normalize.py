@@ -46,7 +46,9 @@ def _histograms(frames: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(frame.ravel(), minlength=256) for frame in frames])
 
 
-def prepare(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") -> Tensor:
+def prepare(
+    frames: np.ndarray, box: Box, device: torch.device | str = "cpu", facing: str = "left"
+) -> Tensor:
     """Normalise each frame by itself and bring its box to the network's size.
 
     Parameters
@@ -57,15 +59,20 @@ def prepare(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") ->
         The part to look at.
     device : torch.device or str
         Where the result is to be.
+    facing : {"left", "right"}
+        Where the face looks; one that looks right is mirrored.
 
     Returns
     -------
     Tensor, shape (n, 1, 256, 256), float32
         About 0 to 1: the 1st and 99th percentile of grey in the box become 0 and 1. A box that
-        is not square is padded with 0. Shrinking is antialiased.
+        is not square is padded with 0, and so are its parts outside of the frame. Shrinking is
+        antialiased.
     """
-    crop = _crop(frames, box)
-    return _stretched(crop, grey_quantiles(_histograms(crop)), box, device, antialias=True)
+    crop, margins = _crop(frames, box)
+    quantiles = grey_quantiles(_histograms(crop))
+    images = _stretched(crop, quantiles, margins, device, antialias=True)
+    return images.flip(3) if facing == "right" else images
 
 
 def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") -> Tensor:
@@ -77,17 +84,27 @@ def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str 
     Parameters and result are those of `prepare`.
     """
     counts = _histograms(frames).sum(axis=0, keepdims=True)
-    return _stretched(_crop(frames, box), grey_quantiles(counts), box, device, antialias=False)
+    crop, margins = _crop(frames, box)
+    return _stretched(crop, grey_quantiles(counts), margins, device, antialias=False)
 
 
-def _crop(frames: np.ndarray, box: Box) -> np.ndarray:
-    return np.ascontiguousarray(frames[:, box.y0 : box.y1, box.x0 : box.x1])
+def _crop(frames: np.ndarray, box: Box) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """Cut out what of the box lies in the frames, and say what is missing of its square.
+
+    The margins are left, right, top and bottom, in pixels.
+    """
+    inside = box.inside(*frames.shape[1:])
+    left, top = box.padding
+    left, top = left + inside.x0 - box.x0, top + inside.y0 - box.y0
+    margins = (left, box.side - inside.width - left, top, box.side - inside.height - top)
+    cut = frames[:, inside.y0 : inside.y1, inside.x0 : inside.x1]
+    return np.array(cut, order="C"), margins  # a copy, since torch refuses what is read-only
 
 
 def _stretched(
     crop: np.ndarray,
     quantiles: np.ndarray,
-    box: Box,
+    margins: tuple[int, int, int, int],
     device: torch.device | str,
     antialias: bool,
 ) -> Tensor:
@@ -98,10 +115,8 @@ def _stretched(
     limits = torch.from_numpy(np.stack([low, high - low]).astype(np.float32)).to(device)
     offset, scale = limits[:, :, None, None, None]
     images = torch.from_numpy(crop).to(device, torch.float32)[:, None]
-    left, top = box.padding
-    right, bottom = box.side - box.width - left, box.side - box.height - top
-    images = F.pad((images - offset) / scale, (left, right, top, bottom))
-    if box.side == INPUT_SIZE:
+    images = F.pad((images - offset) / scale, margins)
+    if images.shape[-1] == INPUT_SIZE:
         return images
     size = (INPUT_SIZE, INPUT_SIZE)
     return F.interpolate(

@@ -16,6 +16,7 @@ def make_poses(
     times: np.ndarray,
     edited: np.ndarray | None = None,
     attrs: Mapping[str, Any] | None = None,
+    expected_error: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Put keypoints into a dataset.
 
@@ -34,13 +35,16 @@ def make_poses(
         True where a person placed or deleted the keypoint. By default nowhere.
     attrs : mapping, optional
         Provenance: strings and numbers.
+    expected_error : ndarray, shape (time, keypoint), optional
+        Mean distance in pixels that a tracked point is expected to have from its true place.
 
     Returns
     -------
     xarray.Dataset
         Variables ``position (time, space, keypoint)``, ``confidence (time, keypoint)`` and
-        ``edited (time, keypoint)``. ``poses.expand_dims("individual")`` follows the poses schema
-        of the `movement` package.
+        ``edited (time, keypoint)``, and ``expected_error (time, keypoint)`` where it is given.
+        ``poses.expand_dims("individual")`` follows the poses schema of the `movement`
+        package.
 
     Raises
     ------
@@ -65,6 +69,8 @@ def make_poses(
         },
         attrs=dict(attrs or {}),
     )
+    if expected_error is not None:
+        poses["expected_error"] = (time_keypoint, np.asarray(expected_error, np.float32))
     check_poses(poses)
     return poses
 

@@ -28,11 +28,14 @@ class FramePoints:
         Of the prediction; 1 where a person placed the keypoint, 0 where a person deleted it.
     edited : ndarray of bool, shape (keypoint,)
         True where a person placed or deleted the keypoint.
+    expected_error : ndarray or None, shape (keypoint,)
+        Of the prediction, pixels; NaN where a person was. None when it is not known.
     """
 
     position: np.ndarray
     confidence: np.ndarray
     edited: np.ndarray
+    expected_error: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class KeypointStore:
         self.attrs: dict = dict(poses.attrs)
         self._position = poses["position"].values
         self._confidence = poses["confidence"].values
+        known = poses.get("expected_error")
+        self._expected_error = None if known is None else known.values
         self._edits: dict[int, dict[int, Point]] = {}
         self._edited_frames: list[int] = []  # sorted
         self._done: list[_Change] = []
@@ -140,12 +145,18 @@ class KeypointStore:
         self._check_frame(frame)
         position = self._position[frame].T.copy()
         confidence = self._confidence[frame].copy()
+        error = self._error_in(frame)
         edited = np.zeros(len(self.keypoints), bool)
         for index, point in self._edits.get(frame, {}).items():
             position[index] = point
             confidence[index] = float(np.isfinite(point[0]))
             edited[index] = True
-        return FramePoints(position, confidence, edited)
+        if error is not None:
+            error[edited] = np.nan
+        return FramePoints(position, confidence, edited, error)
+
+    def _error_in(self, frame: int) -> np.ndarray | None:
+        return None if self._expected_error is None else self._expected_error[frame].copy()
 
     def prediction(self, frame: int) -> FramePoints:
         """Keypoints of one frame as they were predicted, without corrections."""
@@ -154,6 +165,7 @@ class KeypointStore:
             self._position[frame].T.copy(),
             self._confidence[frame].copy(),
             np.zeros(len(self.keypoints), bool),
+            self._error_in(frame),
         )
 
     def place(self, frame: int, points: Mapping[str, Point]) -> None:
@@ -300,7 +312,8 @@ class KeypointStore:
         ----------
         predictions : bool
             Where there are corrections, also give ``tracked_position`` and
-            ``tracked_confidence``: what lies under them.
+            ``tracked_confidence``: what lies under them. ``expected_error`` is always the
+            tracker's.
 
         Returns
         -------
@@ -308,9 +321,7 @@ class KeypointStore:
             Poses, corrections included, on `times`.
         """
         if not self._edits:
-            return make_poses(
-                self._position, self._confidence, self.keypoints, self.times, attrs=self.attrs
-            )
+            return self._dataset(self._position, self._confidence, None)
         position, confidence = self._position.copy(), self._confidence.copy()
         edited = np.zeros(confidence.shape, bool)
         for frame, points in self._edits.items():
@@ -318,13 +329,24 @@ class KeypointStore:
                 position[frame, :, index] = point
                 confidence[frame, index] = float(np.isfinite(point[0]))
                 edited[frame, index] = True
-        poses = make_poses(
-            position, confidence, self.keypoints, self.times, edited=edited, attrs=self.attrs
-        )
+        poses = self._dataset(position, confidence, edited)
         if predictions:
             poses["tracked_position"] = (("time", "space", "keypoint"), self._position)
             poses["tracked_confidence"] = (("time", "keypoint"), self._confidence)
         return poses
+
+    def _dataset(
+        self, position: np.ndarray, confidence: np.ndarray, edited: np.ndarray | None
+    ) -> xr.Dataset:
+        return make_poses(
+            position,
+            confidence,
+            self.keypoints,
+            self.times,
+            edited,
+            self.attrs,
+            self._expected_error,
+        )
 
     def _check_frame(self, frame: int) -> None:
         if not 0 <= frame < self.n_frames:

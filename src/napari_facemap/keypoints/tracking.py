@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
-from napari_facemap.keypoints.box import Box, check_box, input_to_frame
-from napari_facemap.keypoints.decode import TARGET_SIGMA, decode_maps
+from napari_facemap.keypoints.box import Box, check_box
 from napari_facemap.keypoints.device import choose_device
+from napari_facemap.keypoints.finder import find_face, find_facing
 from napari_facemap.keypoints.models import Model, load_model
-from napari_facemap.keypoints.normalize import prepare, prepare_as_facemap
+from napari_facemap.keypoints.pointing import Pointer
 from napari_facemap.keypoints.poses import make_poses
+from napari_facemap.keypoints.view import FACINGS
 from napari_facemap.provenance import software
 from napari_facemap.video.arrays import as_video
 
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], bool | None]
 
+_FACING_FRAMES = 6  # frames that say where the face in a given box looks
+
 # A CPU gets slower with larger batches (the maps leave its caches), a GPU idles with smaller.
 _BATCH_SIZE = {"cpu": 4, "mps": 16, "cuda": 64}
 
@@ -35,11 +36,12 @@ _BATCH_SIZE = {"cpu": 4, "mps": 16, "cuda": 64}
 def track(
     video: str | Path | Video | ArrayVideo | np.ndarray,
     model: str | Path | Model | None = None,
-    box: Sequence[float] | None = None,
+    box: Sequence[float] | str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
     batch_size: int | None = None,
     compat: str | None = None,
+    facing: str | None = None,
 ) -> xr.Dataset:
     """Track the keypoints of a mouse's face through a video.
 
@@ -50,9 +52,9 @@ def track(
         `ArrayVideo` that says otherwise.
     model : str, Path or Model, optional
         A name of `list_models` or a file. By default the built-in model.
-    box : (x0, y0, x1, y1), optional
-        Where the face is, in pixels of the frame, x1 and y1 not included. By default the whole
-        frame; a box around the face gives better points.
+    box : (x0, y0, x1, y1) or "whole", optional
+        Where the face is, in pixels of the frame, x1 and y1 not included; it may stick out of
+        the frame. "whole" is the whole frame. By default the face is found, see `find_face`.
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
     progress : callable, optional
@@ -62,23 +64,33 @@ def track(
         Frames sent to the network at once. It changes the speed and not the points.
     compat : {None, "facemap"}
         "facemap" prepares and reads the network's pictures exactly as Facemap 1.0 does,
-        its dependence on the batch included; its batch size is 1 unless given.
+        its dependence on the batch included; its batch size is 1 and its box the whole frame
+        unless given.
+    facing : {"left", "right"}, optional
+        Where the face looks, the nose pointing to that side. By default it is found out.
 
     Returns
     -------
     xarray.Dataset
         Poses, see `make_poses`. Frames that could not be decoded are NaN with confidence 0, and
         so has a keypoint that falls outside the frame confidence 0, put on the frame's edge.
-        Confidence is the share of the heat map that lies around its peak (with
-        ``compat="facemap"``: Facemap's likelihood, which is never below 0.5).
+        With a calibrated model, as the built-in one is, confidence is the probability that the
+        point lies within 3 % of the distance from eye to nose tip of its true place, and
+        ``expected_error`` its mean distance from it in pixels. With other models confidence is
+        the share of the heat map around its peak (with ``compat="facemap"`` Facemap's
+        likelihood, which is never below 0.5), and there is no ``expected_error``.
 
     Raises
     ------
     ValueError
-        When video, model, box, device, batch size or compat are not usable.
+        When video, model, box, device, batch size, compat or facing are not usable.
+    NoFaceError
+        When no box is given and no face is found.
     """
     if compat not in (None, "facemap"):
         raise ValueError(f'Expected compat None or "facemap"; found {compat!r}.')
+    if facing not in (None, *FACINGS):
+        raise ValueError(f"Expected a face that looks left or right; found {facing!r}.")
     chosen = choose_device(device)
     loaded = model if isinstance(model, Model) else load_model(model)
     if batch_size is None:
@@ -88,76 +100,69 @@ def track(
     source = as_video(video)
     try:
         n_frames, height, width = source.shape
-        region = check_box(box, height, width)
-        attrs = _provenance(source, loaded, region, chosen, compat, batch_size)
-        network = _FrameNetwork(loaded, region, chosen, compat == "facemap")
+        pointer = Pointer(loaded, chosen, compat == "facemap")
+        place = _place(source, pointer, loaded, box, facing)
+        attrs = _provenance(source, loaded, place, chosen, compat, batch_size)
         position = np.full((n_frames, 2, len(loaded.keypoints)), np.nan, np.float32)
         confidence = np.zeros((n_frames, len(loaded.keypoints)), np.float32)
+        error = np.full(confidence.shape, np.nan, np.float32)
         done = 0
         with closing(source.batches(batch_size)) as batches:
             for start, frames in batches:
                 done = start + len(frames)
-                position[start:done], confidence[start:done] = network(frames)
+                points = pointer(frames, place.box, place.facing)
+                position[start:done] = points.position
+                confidence[start:done] = points.confidence
+                error[start:done] = points.expected_error
                 if progress is not None and progress(done, n_frames) is False:
                     break
         bad = source.bad_frames
     finally:
         if source is not video:
             source.close()
-    position[bad], confidence[bad] = np.nan, 0
+    position[bad], confidence[bad], error[bad] = np.nan, 0, np.nan
     if compat is None:
         _keep_in_frame(position, confidence, height, width)
     attrs |= {"complete": int(done == n_frames), "frames_tracked": done}
-    return make_poses(position, confidence, loaded.keypoints, source.times, attrs=attrs)
+    return make_poses(
+        position,
+        confidence,
+        loaded.keypoints,
+        source.times,
+        attrs=attrs,
+        expected_error=error if loaded.calibration and compat is None else None,
+    )
 
 
-class _FrameNetwork:
-    """A model set up for one box and device: frames in, points of the full frame out."""
+def _place(
+    source: Any,
+    pointer: Pointer,
+    model: Model,
+    box: Sequence[float] | str | None,
+    facing: str | None,
+) -> _Place:
+    """Where to look, and which way the face looks there."""
+    n_frames, height, width = source.shape
+    if isinstance(box, str) and box != "whole":
+        raise ValueError(f'Expected a box of four numbers, "whole" or None; found {box!r}.')
+    if box is None and not pointer.facemap:
+        face = find_face(source, model, device=pointer.device.type)
+        return _Place(face.box, facing or face.facing, face.share)
+    region = check_box(None if isinstance(box, str) else box, height, width)
+    if facing is None and pointer.mirrors:
+        bad = set(source.bad_frames.tolist())
+        numbers = np.unique(np.linspace(0, n_frames - 1, _FACING_FRAMES).round().astype(int))
+        frames = [source[int(number)] for number in numbers if int(number) not in bad]
+        facing = find_facing(pointer, np.stack(frames), region) if frames else None
+    return _Place(region, facing or "left", None)
 
-    def __init__(self, model: Model, box: Box, device: torch.device, facemap: bool):
-        self.box, self.device, self.facemap = box, device, facemap
-        network = copy.deepcopy(model.network)  # the model itself stays where it is
-        # Channels-last is nearly twice as fast on a CPU and equal to within rounding.
-        self.network = network.to(device, memory_format=torch.channels_last)
 
-    @torch.inference_mode()
-    def __call__(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        prepared = prepare_as_facemap if self.facemap else prepare
-        # Apple's GPUs lack the antialiased resize.
-        images = prepared(frames, self.box, "cpu" if self.device.type == "mps" else self.device)
-        images = images.to(self.device, memory_format=torch.channels_last)
-        heat, row, column = self.network(images)
-        xy, peak = decode_maps(heat, row, column)
-        confidence = torch.sigmoid(peak) if self.facemap else peak_share(heat)
-        points = input_to_frame(xy.cpu().numpy().astype(np.float64), self.box, self.facemap)
-        return points.astype(np.float32), confidence.cpu().numpy()
+class _Place(NamedTuple):
+    """A box, where the face in it looks, and in which share of frames it was found."""
 
-
-def peak_share(heat: Tensor, radius: float = 2.5 * TARGET_SIGMA) -> Tensor:
-    """Share of each heat map that lies around its peak: how sure the network is of one place.
-
-    Parameters
-    ----------
-    heat : Tensor, shape (batch, keypoint, rows, columns)
-        Not negative, any scale.
-    radius : float
-        Half the side of the square around the peak, in pixels of the maps.
-
-    Returns
-    -------
-    Tensor, shape (batch, keypoint)
-        From 0 (no heat at all, or spread everywhere) to 1 (all around one peak).
-    """
-    n_rows, n_columns = heat.shape[2:]
-    index = heat.flatten(2).argmax(dim=2)
-    row = torch.div(index, n_columns, rounding_mode="floor")
-    column = index % n_columns
-    rows = torch.arange(n_rows, device=heat.device)
-    columns = torch.arange(n_columns, device=heat.device)
-    near_row = ((rows - row[..., None]).abs() <= radius).to(heat.dtype)
-    near_column = ((columns - column[..., None]).abs() <= radius).to(heat.dtype)
-    near = torch.einsum("bkyx,bky,bkx->bk", heat, near_row, near_column)
-    return (near / heat.sum(dim=(2, 3)).clamp_min(1e-6)).clamp(0, 1).float()
+    box: Box
+    facing: str
+    found: float | None
 
 
 def _keep_in_frame(position: np.ndarray, confidence: np.ndarray, height: int, width: int) -> None:
@@ -171,7 +176,7 @@ def _keep_in_frame(position: np.ndarray, confidence: np.ndarray, height: int, wi
 def _provenance(
     source: Any,
     model: Model,
-    box: Box,
+    place: _Place,
     device: torch.device,
     compat: str | None,
     batch_size: int,
@@ -181,7 +186,9 @@ def _provenance(
         "software": software(),
         "model": model.name,
         "model_sha256": model.sha256,
-        "box": np.array(box, np.int64),
+        "box": np.array(place.box, np.int64),
+        "facing": place.facing,
+        "box_found": int(place.found is not None),
         "device": device.type,
         "video": path.name if path else source.name,
         "video_bytes": path.stat().st_size if path else 0,
@@ -189,6 +196,8 @@ def _provenance(
         "frame_height": source.shape[1],
         "frame_width": source.shape[2],
     }
+    if place.found is not None:
+        attrs["face_found_in_share_of_frames"] = place.found
     if not getattr(source, "times_known", True):
         attrs["times_known"] = 0
     if compat:

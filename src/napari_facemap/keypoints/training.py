@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
-from napari_facemap.keypoints.augment import Augmentation, plain_view, random_view
-from napari_facemap.keypoints.decode import TARGET_SIGMA, decode_maps
+from napari_facemap.keypoints.augment import Augmentation, random_view
+from napari_facemap.keypoints.checkpoint import Progress, read_checkpoint, write_checkpoint
 from napari_facemap.keypoints.device import choose_device
-from napari_facemap.keypoints.labels import LabelledFace
-from napari_facemap.keypoints.network import CHANNELS, INPUT_SIZE, MAP_STRIDE, KeypointNetwork
+from napari_facemap.keypoints.evaluation import read_faces, summary
+from napari_facemap.keypoints.labels import LabelledFace, shrunk
+from napari_facemap.keypoints.network import MAP_STRIDE
+from napari_facemap.keypoints.point_network import DEPTHS, WIDTHS, PointNetwork
+from napari_facemap.keypoints.posterior import posterior_loss
+from napari_facemap.keypoints.view import face_size
 
-_MAP_SIZE = INPUT_SIZE // MAP_STRIDE
-_HEAT = 10.0  # sum of a target heat map, after Facemap
+Report = Callable[[dict[str, Any]], None]
+
+_SAVE_EVERY = 100  # steps; what a crash can cost
+
+
+class TrainingStopped(Exception):
+    """A training was stopped; its checkpoint, where it has one, holds what it learnt."""
 
 
 @dataclass(frozen=True)
@@ -34,165 +48,133 @@ class TrainingOptions:
     batch_size : int
         Views a batch.
     learning_rate : float
-        The highest; it rises over the first tenth and falls to 0 along a cosine.
+        The highest; it rises over the first steps and falls to 0 along a cosine.
     weight_decay : float
         Of AdamW.
+    average : float
+        The weights that are kept are a running mean of the trained ones; share that remains
+        after each step.
     simulated_share : float
-        Share of each batch drawn from the second set of faces, where there is one.
+        Share of views drawn from the simulated faces, where there are any.
     evaluate_every : int
-        Steps between errors on the validation faces.
+        Steps between errors on the validation faces: an epoch.
     seed : int
         Of all chance: the same options and faces give the same weights on one machine.
+    widths, depths : tuple of int
+        Of the network, see `PointNetwork`.
     augmentation : Augmentation
         How far views stray from the labelled pictures.
     """
 
-    steps: int = 3000
-    batch_size: int = 8
+    steps: int = 5500
+    batch_size: int = 16
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
+    weight_decay: float = 0.02
+    average: float = 0.998
     simulated_share: float = 0.3
-    evaluate_every: int = 250
+    evaluate_every: int = 500
     seed: int = 0
+    widths: tuple[int, ...] = WIDTHS
+    depths: tuple[int, ...] = DEPTHS
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 def train(
     faces: Sequence[LabelledFace],
     validation: Sequence[LabelledFace],
-    n_keypoints: int,
-    simulated: Callable[[np.random.Generator], LabelledFace] | None = None,
+    keypoints: Sequence[str],
+    simulated: Sequence[LabelledFace] = (),
     options: TrainingOptions | None = None,
     device: str = "auto",
-    report: Callable[[dict[str, Any]], None] | None = None,
-) -> tuple[KeypointNetwork, list[dict[str, Any]]]:
-    """Train a network from nothing.
+    report: Report | None = None,
+    checkpoint: Path | None = None,
+    workers: int = 0,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> tuple[PointNetwork, list[dict[str, Any]]]:
+    """Train a network.
 
     Parameters
     ----------
     faces : sequence of LabelledFace
-        To learn from; small datasets are drawn more often than their share.
+        To learn from; those of short recordings are drawn more often than their share.
     validation : sequence of LabelledFace
-        Of other mice. The weights with the lowest median error on them are kept; when there are
-        none, the last.
-    n_keypoints : int
-        Columns of the faces' labels.
-    simulated : callable, optional
-        Draws a simulated face; mixed in as ``options.simulated_share`` says.
+        Of other mice. The weights of the epoch with the lowest error on them are kept; when
+        there are none, the last.
+    keypoints : sequence of str
+        Names of the labels.
+    simulated : sequence of LabelledFace
+        Mixed in as ``options.simulated_share`` says.
     options : TrainingOptions, optional
         How to train.
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
     report : callable, optional
         Called with each row of the history.
+    checkpoint : Path, optional
+        Where the state is kept. A training that finds one there of the same faces and options
+        goes on from it, to the same weights as if never stopped.
+    workers : int
+        Processes that prepare views beside the training.
+    progress : callable, optional
+        Called with steps done and in all after each step; when it returns False the training
+        stops.
 
     Returns
     -------
-    network : KeypointNetwork
+    network : PointNetwork
         On the CPU, in evaluation mode.
     history : list of dict
-        Step, training loss, and errors on the validation faces (see `errors`).
+        Step, training loss, seconds so far and left, and errors on the validation faces.
 
     Raises
     ------
     ValueError
-        When there is no step to train, or a validation face lacks eye or nose.
+        When there is no step to train, a validation face lacks eye or nose tip, or the
+        checkpoint is of another training.
+    TrainingStopped
+        When `progress` said so.
     """
     options = options or TrainingOptions()
-    if options.steps < 1:
-        raise ValueError(f"Expected at least 1 training step; found {options.steps}.")
-    if validation and not all(np.isfinite(face_size(face.xy)) for face in validation):
-        raise ValueError("Expected eye and nose labelled on every validation picture.")
+    _check(options, validation, keypoints)
     chosen = choose_device(device)
+    views = _Views(list(faces), list(simulated), tuple(keypoints), options)
     torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
-    network = KeypointNetwork(n_keypoints, CHANNELS).to(chosen, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), options.learning_rate, weight_decay=options.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _Schedule(options.steps))
-    chances = _chances(faces)
-    history: list[dict[str, Any]] = []
-    best, best_state = math.inf, None
-    losses: list[float] = []
-    started = time.monotonic()
-    for step in range(1, options.steps + 1):
-        network.train()
-        images, xy = _draw_batch(faces, simulated, rng, options, chances)
-        loss = _loss(network(images.to(chosen)), xy.to(chosen))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if step % options.evaluate_every and step != options.steps:
-            continue
-        row = {"step": step, "loss": float(np.mean(losses)), "seconds": time.monotonic() - started}
-        losses.clear()
-        if validation:
-            row |= errors(network, validation, chosen)
-        history.append(row)
-        if report is not None:
-            report(row)
-        score = row.get("median", -float(step))
-        if score <= best:
-            best = score
-            best_state = {n: v.detach().cpu().clone() for n, v in network.state_dict().items()}
-    assert best_state is not None
-    network = network.cpu()
-    network.load_state_dict(best_state)
-    return network.eval(), history
+    network = PointNetwork(len(keypoints), options.widths, options.depths)
+    network = network.to(chosen, memory_format=torch.channels_last)
+    learner = _Learner(network, options)
+    key = _fingerprint(views, validation, options)
+    state = read_checkpoint(checkpoint, key, learner.modules())
+    started = time.monotonic() - state.seconds
+    for images, xy, seen in views.batches(state.step, workers):
+        state.step += 1
+        state.losses.append(learner.step(images.to(chosen), xy.to(chosen), seen.to(chosen)))
+        state.seconds = time.monotonic() - started
+        epoch = state.step % options.evaluate_every == 0 or state.step == options.steps
+        if epoch:
+            row = _row(state, options.steps)
+            if validation:
+                errors = read_faces(learner.averaged, validation, keypoints, chosen).errors
+                row |= summary(errors, keypoints)
+            state.add(row, learner.averaged)
+            if report is not None:
+                report(row)
+        stop = progress is not None and progress(state.step, options.steps) is False
+        if epoch or stop or state.step % _SAVE_EVERY == 0:
+            write_checkpoint(checkpoint, key, learner.modules(), state)
+        if stop:
+            raise TrainingStopped(f"stopped after {state.step} of {options.steps} steps")
+    best = PointNetwork(len(keypoints), options.widths, options.depths)
+    best.load_state_dict(state.best_state)
+    return best.eval(), state.history
 
 
-@torch.inference_mode()
-def errors(
-    network: nn.Module, faces: Sequence[LabelledFace], device: torch.device | str = "cpu"
-) -> dict[str, Any]:
-    """Errors of a network on labelled faces, each seen as a whole frame.
-
-    Parameters
-    ----------
-    network : KeypointNetwork
-        Is put into evaluation mode.
-    faces : sequence of LabelledFace
-        With labels of eye and nose: an error is the distance from the label relative to the
-        distance between nose tip and the middle of the eye in that picture.
-    device : torch.device or str
-        Where the network is.
-
-    Returns
-    -------
-    dict
-        ``median`` and ``p95`` over all labels, in percent, and ``per_keypoint``, the medians in
-        the network's order (None without labels).
-    """
-    network.eval()
-    found = []
-    for face in faces:
-        image, xy = plain_view(face)
-        maps = network(torch.from_numpy(image)[None, None].to(device))
-        points = decode_maps(*maps)[0][0].cpu().numpy()
-        found.append(100 * np.hypot(*(points - xy)) / face_size(xy))
-    table = np.array(found)
-    with np.errstate(all="ignore"):
-        median = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else None
-                  for c in table.T]  # fmt: skip
-    every = table[np.isfinite(table)]
+def _row(state: Progress, steps: int) -> dict[str, Any]:
     return {
-        "median": float(np.median(every)),
-        "p95": float(np.percentile(every, 95)),
-        "per_keypoint": median,
+        "step": state.step,
+        "loss": float(np.mean(state.losses)),
+        "seconds": state.seconds,
+        "seconds_left": state.seconds / state.step * (steps - state.step),
     }
-
-
-def face_size(xy: np.ndarray) -> float:
-    """Distance from the eye's middle to the nose's tip, for labels in the order of `KEYPOINTS`.
-
-    Labels are given as ``(2, keypoint)``; columns 0 to 3 are the eye and 8 the nose's tip.
-    """
-    eye, nose = np.nanmean(xy[:, :4], axis=1), xy[:, 8]
-    return float(np.hypot(*(eye - nose)))
 
 
 def options_card(options: TrainingOptions) -> dict[str, Any]:
@@ -200,11 +182,70 @@ def options_card(options: TrainingOptions) -> dict[str, Any]:
     return asdict(options)
 
 
+class _Learner:
+    """A network, the running mean of its weights, and what changes them."""
+
+    def __init__(self, network: PointNetwork, options: TrainingOptions):
+        self.network = network
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _Schedule(options.steps))
+        self.mean = torch.optim.swa_utils.AveragedModel(
+            network, multi_avg_fn=_RunningMean(options.average), use_buffers=True
+        )
+
+    @property
+    def averaged(self) -> PointNetwork:
+        """The network with the mean weights."""
+        averaged: PointNetwork = self.mean.module
+        return averaged.eval()
+
+    def modules(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "mean": self.mean,
+        }
+
+    def step(self, images: Tensor, xy: Tensor, seen: Tensor) -> float:
+        """Learn from a batch; gives its loss."""
+        self.network.train()
+        images = images.to(memory_format=torch.channels_last)
+        place, unseen = self.network(images)
+        loss = posterior_loss(place, unseen, xy, seen)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.mean.update_parameters(self.network)
+        return loss.item()
+
+
+class _RunningMean:
+    """An exponential mean that counts few steps evenly, so that the start is forgotten."""
+
+    def __init__(self, average: float):
+        self.average = average
+
+    @torch.no_grad()
+    def __call__(self, mean: Any, new: Any, n_averaged: Any) -> None:
+        keep = min(self.average, (float(n_averaged) + 1) / (float(n_averaged) + 10))
+        for old, value in zip(mean, new, strict=True):
+            if old.is_floating_point():
+                old.lerp_(value.to(old.dtype), 1 - keep)
+            else:
+                old.copy_(value)
+
+
 class _Schedule:
     """Factor of the learning rate: linear rise, then a cosine down to 0."""
 
     def __init__(self, steps: int):
-        self.steps, self.rise = steps, max(1, steps // 10)
+        self.steps, self.rise = steps, max(1, min(steps // 10, 500))
 
     def __call__(self, step: int) -> float:
         if step < self.rise:
@@ -213,53 +254,86 @@ class _Schedule:
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def _chances(faces: Sequence[LabelledFace]) -> np.ndarray:
-    """Chance of drawing each face: a dataset counts as the square root of its pictures."""
-    size = Counter(face.dataset for face in faces)
-    chances = np.array([size[face.dataset] ** -0.5 for face in faces])
-    return chances / chances.sum()
+class _Views(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """The batch of each step, which depends on the step and the seed alone."""
 
+    def __init__(
+        self,
+        faces: list[LabelledFace],
+        simulated: list[LabelledFace],
+        keypoints: tuple[str, ...],
+        options: TrainingOptions,
+    ):
+        self.faces = [shrunk(face, keypoints) for face in faces]
+        self.simulated = [shrunk(face, keypoints) for face in simulated]
+        self.keypoints, self.options = keypoints, options
+        size = Counter(face.recording for face in faces)
+        chances = np.array([size[face.recording] ** -0.5 for face in faces])
+        self.chances = chances / chances.sum()
 
-def _draw_batch(
-    faces: Sequence[LabelledFace],
-    simulated: Callable[[np.random.Generator], LabelledFace] | None,
-    rng: np.random.Generator,
-    options: TrainingOptions,
-    chances: np.ndarray,
-) -> tuple[Tensor, Tensor]:
-    images, points = [], []
-    for _ in range(options.batch_size):
-        if simulated is not None and rng.random() < options.simulated_share:
-            face = simulated(rng)
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        rng = np.random.default_rng([self.options.seed, step])
+        views = [self._view(rng) for _ in range(self.options.batch_size)]
+        images, xy, seen = (np.stack(parts) for parts in zip(*views, strict=True))
+        # Pixel centres of the map lie at integers, too: its pixel 0 covers pixels 0 to 3.
+        xy = (xy + 0.5) / MAP_STRIDE - 0.5
+        return (
+            torch.from_numpy(images)[:, None],
+            torch.from_numpy(xy).float(),
+            torch.from_numpy(seen),
+        )
+
+    def _view(self, rng: np.random.Generator) -> Any:
+        if self.simulated and rng.random() < self.options.simulated_share:
+            face = self.simulated[rng.integers(len(self.simulated))]
         else:
-            face = faces[rng.choice(len(faces), p=chances)]
-        image, xy = random_view(face, rng, options.augmentation)
-        images.append(image)
-        points.append(xy)
-    return (
-        torch.from_numpy(np.stack(images))[:, None],
-        torch.from_numpy(np.stack(points)).float(),
-    )
+            face = self.faces[rng.choice(len(self.faces), p=self.chances)]
+        return random_view(face, self.keypoints, rng, self.options.augmentation)
+
+    def batches(self, start: int, workers: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Batches from step `start` to the last."""
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(start, self.options.steps),
+            num_workers=workers,
+            worker_init_fn=_one_thread if workers else None,
+        )
+        with _own_chance():
+            yield from loader
 
 
-def _loss(maps: tuple[Tensor, Tensor, Tensor], xy: Tensor) -> Tensor:
-    """Facemap's loss: L1 of normalised heat maps, and the offsets' distance near the keypoint.
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)
 
-    Keypoints without a label count nothing.
-    """
-    heat, row, column = maps
-    axis = torch.arange(_MAP_SIZE, device=heat.device, dtype=heat.dtype)
-    target = torch.nan_to_num(xy) / MAP_STRIDE
-    d_column = axis[None, None, None, :] - target[:, 0, :, None, None]
-    d_row = axis[None, None, :, None] - target[:, 1, :, None, None]
-    squared = d_row**2 + d_column**2
-    true_heat = torch.exp(-squared / (2 * TARGET_SIGMA**2))
-    true_heat = _HEAT * true_heat / (1e-3 + true_heat.sum(dim=(2, 3), keepdim=True))
-    heat = _HEAT * heat / (1e-4 + heat.sum(dim=(2, 3), keepdim=True))
-    labelled = torch.isfinite(xy).all(dim=1)
-    heat_loss = (heat - true_heat).abs().sum(dim=(2, 3))
-    near = (squared <= TARGET_SIGMA**2).to(heat.dtype)
-    scale = 2 * TARGET_SIGMA
-    distance = torch.sqrt((row - d_row / scale) ** 2 + (column - d_column / scale) ** 2 + 1e-8)
-    offset_loss = 0.5 * (near * distance).sum(dim=(2, 3))
-    return ((heat_loss + offset_loss) * labelled).sum() / labelled.sum().clamp_min(1)
+
+@contextmanager
+def _own_chance() -> Iterator[None]:
+    # The loader draws a seed for its workers from torch's state, which is the caller's.
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+def _check(
+    options: TrainingOptions, validation: Sequence[LabelledFace], keypoints: Sequence[str]
+) -> None:
+    if options.steps < 1:
+        raise ValueError(f"Expected at least 1 training step; found {options.steps}.")
+    for face in validation:
+        if not np.isfinite(face_size(face.xy, keypoints)):
+            raise ValueError(
+                f"{face.source}: expected eye and nose tip labelled on every validation picture; "
+                "label them, or train on this picture."
+            )
+
+
+def _fingerprint(
+    views: _Views, validation: Sequence[LabelledFace], options: TrainingOptions
+) -> str:
+    """What a checkpoint must be of."""
+    digest = hashlib.sha256(json.dumps([asdict(options), views.keypoints]).encode())
+    for face in [*views.faces, *views.simulated, *validation]:
+        digest.update(f"{face.source} {face.image.shape} {face.hidden}".encode())
+        digest.update(np.ascontiguousarray(face.xy).tobytes())
+        digest.update(face.image.tobytes())
+    return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari.layers import Layer
@@ -21,25 +21,25 @@ class LayerChoice(QComboBox):
         Whose layers.
     accepts : callable
         Called with a layer; whether it can be chosen.
-    none : str, optional
-        Text of a first choice that is no layer. Without it the list is all layers.
+    others : sequence of str
+        First choices that are no layer.
     parent : QWidget, optional
         Qt parent.
     """
 
     chosen = Signal()
-    """Another layer, or none, is chosen now."""
+    """Something else is chosen now."""
 
     def __init__(
         self,
         viewer: Any,
         accepts: Callable[[Layer], bool],
-        none: str | None = None,
+        others: Sequence[str] = (),
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._accepts, self._none = bare(viewer), accepts, none
-        self._layers: list[Layer | None] = []
+        self._viewer, self._accepts, self._others = bare(viewer), accepts, tuple(others)
+        self._choices: list[Layer | str] = []
         # A long file name shall not widen the dock.
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(12)
@@ -49,28 +49,35 @@ class LayerChoice(QComboBox):
         self.refresh()
 
     @property
+    def choice(self) -> Layer | str | None:
+        """The chosen layer, the chosen one of `others`, or None in an empty list."""
+        index = self.currentIndex()
+        return self._choices[index] if 0 <= index < len(self._choices) else None
+
+    @property
     def layer(self) -> Layer | None:
         """The chosen layer."""
-        index = self.currentIndex()
-        return self._layers[index] if 0 <= index < len(self._layers) else None
+        choice = self.choice
+        return None if isinstance(choice, str) else choice
 
-    def choose(self, layer: Layer | None) -> None:
-        """Choose a layer of the list."""
-        self.setCurrentIndex(self._layers.index(bare(layer)))
+    def choose(self, choice: Layer | str) -> None:
+        """Choose a layer of the viewer, or one of `others`."""
+        if bare(choice) not in self._choices:
+            self.refresh()  # a dock that was closed no longer follows the viewer
+        self.setCurrentIndex(self._choices.index(bare(choice)))
 
     def refresh(self, event: Any = None) -> None:
         """Take the layers anew and keep the choice, if it is still there."""
-        before = self.layer
+        before = self.choice
         found = [layer for layer in self._viewer.layers if self._accepts(layer)]
-        first = [] if self._none is None else [None]
         self.blockSignals(True)
         self.clear()
-        self._layers = [*first, *found]
-        self.addItems([self._none or ""] * len(first) + [layer.name for layer in found])
-        if before in self._layers:
-            self.setCurrentIndex(self._layers.index(before))
+        self._choices = [*self._others, *found]
+        self.addItems([*self._others, *(layer.name for layer in found)])
+        if before in self._choices:
+            self.setCurrentIndex(self._choices.index(before))
         self.blockSignals(False)
-        if self.layer is not before:
+        if self.choice is not before:
             self.chosen.emit()
 
     def showPopup(self) -> None:

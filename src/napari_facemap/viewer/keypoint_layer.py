@@ -17,13 +17,14 @@ from napari.utils.notifications import show_info
 from psygnal import Signal
 
 from napari_facemap.keypoints.skeleton import color_of
-from napari_facemap.keypoints.store import KeypointStore
+from napari_facemap.keypoints.store import FramePoints, KeypointStore
 from napari_facemap.viewer.clock import FrameClock
 from napari_facemap.viewer.keys import KEYS
 from napari_facemap.viewer.layers import STORE, bare, times_of
 
 EDITED_BORDER = (1.0, 1.0, 1.0, 1.0)
 PLAIN_BORDER = (0.0, 0.0, 0.0, 0.6)
+ERROR = "expected error (px)"
 _HIDDEN_SIZE = 0.01  # pixels: too small for the mouse
 _FAINTEST = 0.25  # alpha of a keypoint of no confidence: dim, but still to be found
 
@@ -68,6 +69,27 @@ def marker_size(store: KeypointStore) -> float:
     places = places[np.isfinite(places).all(axis=1)]
     span = float(np.ptp(places, axis=0).max()) if len(places) else 0.0
     return float(np.clip(0.03 * span, 3, 25)) if span else 8.0
+
+
+def expected_error(points: FramePoints) -> np.ndarray | None:
+    """Expected errors of one frame's predictions.
+
+    Parameters
+    ----------
+    points : FramePoints
+        Of the frame.
+
+    Returns
+    -------
+    ndarray of float64, shape (keypoint,), or None
+        Pixels, NaN where a keypoint is hidden or a person placed it; None for keypoints that
+        came without expected errors.
+    """
+    error = getattr(points, "expected_error", None)
+    if error is None:
+        return None
+    predicted = np.isfinite(points.position[:, 0]) & ~points.edited
+    return np.where(predicted, np.asarray(error, np.float64), np.nan)
 
 
 class KeypointLayer:
@@ -183,11 +205,12 @@ class KeypointLayer:
             sizes = _sizes(self.layer.size, style["shown"])
             if not np.array_equal(self.layer.size, sizes):
                 self.layer.size = sizes
-            features = self.layer.features
-            if list(features.get("keypoint", ())) == list(self.names):
+            features, values = self.layer.features, _values(points)
+            named = list(features.get("keypoint", ())) == list(self.names)
+            if named and (ERROR in features) == (ERROR in values):
                 # The status bar and tooltip read these; a new table costs a redraw.
-                features["confidence"] = np.round(points.confidence, 2)
-                features["edited"] = points.edited
+                for name, value in values.items():
+                    features[name] = value
             else:
                 self.layer.features = _features(self.store, points)
 
@@ -346,13 +369,14 @@ def _sizes(sizes: np.ndarray, shown: np.ndarray) -> np.ndarray:
 
 
 def _features(store: KeypointStore, points: Any) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "keypoint": pd.Categorical(store.keypoints, categories=store.keypoints),
-            "confidence": np.round(points.confidence, 2),
-            "edited": points.edited,
-        }
-    )
+    names = pd.Categorical(store.keypoints, categories=store.keypoints)
+    return pd.DataFrame({"keypoint": names, **_values(points)})
+
+
+def _values(points: Any) -> dict[str, np.ndarray]:
+    error = expected_error(points)
+    errors = {} if error is None else {ERROR: np.round(error, 1)}
+    return {"confidence": np.round(points.confidence, 2), **errors, "edited": points.edited}
 
 
 def _rgb(name: str) -> tuple[float, float, float]:

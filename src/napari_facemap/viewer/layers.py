@@ -1,4 +1,4 @@
-"""What this plugin finds on napari layers: videos, their times, keypoints and recordings.
+"""What this plugin finds on napari layers: videos, their times, boxes, keypoints, recordings.
 
 Everything rides in ``layer.metadata`` under these keys, so it survives renaming and is found
 again by any dock of any viewer.
@@ -19,6 +19,8 @@ STORE = "facemap"
 VIDEO = "facemap_video"
 TIMES = "facemap_times"
 RECORDING = "facemap_recording"
+BOX_OF = "facemap_box_of"  # weak reference to the video layer of a face box
+FACE = "facemap_face"  # that was found, of a face box that was not drawn
 
 
 def bare(thing: Any) -> Any:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_facemap.viewer.keypoint_layer import expected_error
 from napari_facemap.viewer.keys import as_html
 from napari_facemap.viewer.session import Session
 
@@ -104,9 +105,11 @@ class ReviewPanel(QGroupBox):
         low = (points.confidence < self.threshold.value()) & ~points.edited
         unsure = int((low & np.isfinite(points.position[:, 0])).sum())
         edits = keypoints.store.n_edits
-        self.state.setText(
-            f"{keypoints.clock.time():.2f} s, {unsure} unsure here, {edits:,} corrected in all"
-        )
+        text = f"{keypoints.clock.time():.2f} s, {unsure} unsure here, {edits:,} corrected in all"
+        error = expected_error(points)
+        if error is not None and np.isfinite(error).any():
+            text += f", expected error {np.nanmedian(error):.1f} px (median here)"
+        self.state.setText(text)
 
     def _on_frame(self, frame: int) -> None:
         keypoints = self.session.active()

@@ -24,6 +24,8 @@ class RunRow(QWidget):
 
     finished = Signal(object)
     """What the work returned, also when it was cancelled."""
+    busy = Signal(bool)
+    """Work has begun (True), or is over."""
 
     def __init__(self, title: str, unit: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,19 +55,20 @@ class RunRow(QWidget):
         """Whether work goes on."""
         return self.task is not None
 
-    def start(self, work: Callable[..., Any]) -> None:
-        """Run `work(progress)` beside the window."""
+    def start(self, work: Callable[..., Any], text: str = "Starting …") -> None:
+        """Run `work(progress)` beside the window, and say `text` until it reports."""
         if self.task is not None:
             return
         self.run.setEnabled(False)
         self.cancel.setEnabled(True)
         self.bar.setRange(0, 0)
         self.bar.setVisible(True)
-        self.show_text("Starting …")
+        self.show_text(text)
         self.task = Task(work, self)
         self.task.progressed.connect(self._on_progress)
         self.task.finished.connect(self._on_finished)
         self.task.failed.connect(self._on_failed)
+        self.busy.emit(True)
         self.task.start()
 
     def stop(self) -> None:
@@ -111,3 +114,4 @@ class RunRow(QWidget):
         self.run.setEnabled(True)
         self.cancel.setEnabled(False)
         self.show_text("")
+        self.busy.emit(False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer, Shapes
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -23,9 +24,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_facemap.viewer.choices import LayerChoice
-from napari_facemap.viewer.face_box import add_face_box, box_of
+from napari_facemap.viewer.face_box import (
+    add_face_box,
+    box_of,
+    face_box_of,
+    found_face,
+    show_face,
+)
 from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
-from napari_facemap.viewer.layers import bare, is_video, video_of
+from napari_facemap.viewer.layers import BOX_OF, bare, is_video, video_of
 from napari_facemap.viewer.review_panel import ReviewPanel
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
@@ -35,7 +42,11 @@ if TYPE_CHECKING:
     import napari
     import xarray as xr
 
+    from napari_facemap.keypoints.finder import Face
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
+AUTOMATIC, WHOLE_FRAME = "automatic", "whole frame"
+LOOKING = "Looking for the face …"
 
 
 class TrackingDock(QWidget):
@@ -47,6 +58,8 @@ class TrackingDock(QWidget):
         Given by napari.
     """
 
+    _face_found = Signal(object)  # by a run that goes on to track it
+
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = bare(viewer)
@@ -55,12 +68,13 @@ class TrackingDock(QWidget):
         self._models_task: Task | None = None
         self.video = LayerChoice(viewer, is_video)
         self.model = QComboBox()
-        self.box = LayerChoice(viewer, _is_shapes, none="whole frame")
+        self.box = LayerChoice(viewer, _is_shapes, (AUTOMATIC, WHOLE_FRAME))
         self.device = QComboBox()
         self.keep_edits = QCheckBox("Keep corrections when tracking again")
         self.run_row = RunRow("Track", "frames")
         self.review = ReviewPanel(viewer, self.session)
         self._build()
+        self._on_video()
         self._load_models()
 
     def _build(self) -> None:
@@ -74,6 +88,13 @@ class TrackingDock(QWidget):
         self.draw_box = QPushButton("Draw box")
         self.draw_box.setToolTip("Add a rectangle to put around the face")
         self.draw_box.clicked.connect(self._on_draw_box)
+        self.find_face = QPushButton("Find face")
+        self.find_face.setToolTip("Find the face and put a rectangle around it, to look at first")
+        self.find_face.clicked.connect(self._on_find_face)
+        self.box.setToolTip(
+            "Where to look: a rectangle of a Shapes layer, the whole frame,\n"
+            "or around the face that is found when tracking starts."
+        )
         self.other_model = QToolButton()
         self.other_model.setText("…")
         self.other_model.setToolTip("Use a model file (.safetensors, or Facemap's .pt)")
@@ -84,7 +105,8 @@ class TrackingDock(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Video", self.video)
         form.addRow("Model", _row(self.model, self.other_model))
-        form.addRow("Face", _row(self.box, self.draw_box))
+        form.addRow("Face", self.box)
+        form.addRow("", _row(self.find_face, self.draw_box))
         form.addRow("Device", self.device)
         form.addRow(self.keep_edits)
         form.addRow(self.run_row)
@@ -102,7 +124,11 @@ class TrackingDock(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
         self.run_row.run.clicked.connect(self.run)
-        self.run_row.finished.connect(self._on_tracked)
+        self.run_row.finished.connect(self._on_finished)
+        for button in (self.draw_box, self.find_face):
+            self.run_row.busy.connect(button.setDisabled)
+        self._face_found.connect(self._show_face)
+        self.video.chosen.connect(self._on_video)
 
     # -- models ---------------------------------------------------------------------------------
 
@@ -133,28 +159,70 @@ class TrackingDock(QWidget):
 
     # -- running ----------------------------------------------------------------------------------
 
+    def _on_video(self) -> None:
+        """Take the box of the video; that of another video is of no use."""
+        own, chosen = face_box_of(self.viewer, self.video.layer), self.box.layer
+        if own is not None:
+            self.box.choose(own)
+        elif chosen is not None and BOX_OF in chosen.metadata:
+            self.box.choose(AUTOMATIC)
+
+    def _chosen_video(self) -> Image | None:
+        if isinstance(self.video.layer, Image):
+            return self.video.layer
+        self.run_row.show_error("Open a video first: drop the file on the window.")
+        return None
+
     def _on_draw_box(self) -> None:
-        if not isinstance(self.video.layer, Image):
-            self.run_row.show_error("Open a video first: drop the file on the window.")
-            return
-        self.box.choose(add_face_box(self.viewer, self.video.layer))
+        layer = self._chosen_video()
+        if layer is not None:
+            self.box.choose(add_face_box(self.viewer, layer))
+
+    def _on_find_face(self) -> None:
+        self._video = layer = self._chosen_video()
+        if layer is not None:
+            self.run_row.start(partial(_find, video_of(layer), self._settings()), LOOKING)
 
     def run(self) -> None:
-        """Track the chosen video with what is chosen."""
-        layer = self.video.layer
-        if not isinstance(layer, Image):
-            self.run_row.show_error("Open a video first: drop the file on the window.")
+        """Track the chosen video with what is chosen; find the face first where no box is."""
+        layer = self._chosen_video()
+        if layer is None:
             return
+        shapes = self.box.layer
         try:
-            box = box_of(self.box.layer, layer)
+            box = box_of(shapes, layer)
         except ValueError as error:
             self.run_row.show_error(str(error))
             return
         self._video = layer
+        run = (video_of(layer), self._settings())
+        if box is not None:
+            self.run_row.start(partial(_track, *run, box, found_face(shapes, layer)))
+        elif self.box.choice == WHOLE_FRAME:
+            self.run_row.start(partial(_track, *run, "whole", None))
+        else:
+            found = self._face_found.emit
+            self.run_row.start(partial(_find_and_track, *run, found), LOOKING)
+
+    def _settings(self) -> dict[str, Any]:
         model = self.model.currentText() if self.model.isEnabled() else None
-        self.run_row.start(
-            partial(_track, video_of(layer), model or None, box, self.device.currentText())
-        )
+        return {"model": model or None, "device": self.device.currentText()}
+
+    def _show_face(self, face: Face) -> None:
+        if self._video in self.viewer.layers:
+            self.box.choose(show_face(self.viewer, self._video, face))
+
+    def _on_finished(self, result: Face | xr.Dataset | None) -> None:
+        if result is None:
+            self.run_row.show_text("Cancelled while looking for the face.")
+        elif isinstance(result, tuple):
+            self._show_face(result)
+            self.run_row.show_text(
+                f"Face found in {result.share:.0%} of the frames looked at, facing "
+                f"{result.facing}. Change the box if it is off, then Track."
+            )
+        else:
+            self._on_tracked(result)
 
     def _on_tracked(self, poses: xr.Dataset) -> None:
         video, self._video = self._video, None
@@ -206,10 +274,41 @@ class TrackingDock(QWidget):
         super().closeEvent(event)
 
 
-def _track(video: Any, model: str | None, box: Any, device: str, progress: Any) -> xr.Dataset:
+# Work, off the window's thread. It imports PyTorch, which takes seconds.
+
+
+def _track(
+    video: Any, settings: dict[str, Any], box: Any, face: Face | None, progress: Any
+) -> xr.Dataset:
     from napari_facemap.keypoints.tracking import track
 
-    return track(video, model=model, box=box, device=device, progress=progress)
+    facing = face.facing if face is not None else None
+    poses = track(video, box=box, facing=facing, progress=progress, **settings)
+    if face is not None:
+        poses.attrs |= {"box_found": 1, "face_found_in_share_of_frames": face.share}
+    return poses
+
+
+def _find(video: Any, settings: dict[str, Any], progress: Any) -> Face | None:
+    """Find the face; None when the run was cancelled meanwhile."""
+    from napari_facemap.keypoints.finder import NoFaceError, find_face
+
+    try:
+        face = find_face(video, **settings)
+    except NoFaceError as error:
+        hint = "Here: “Draw box”, then drag the rectangle around the face."
+        raise NoFaceError(f"{error} {hint}") from error
+    return face if progress(0, video.shape[0]) else None
+
+
+def _find_and_track(
+    video: Any, settings: dict[str, Any], found: Callable[[Face], None], progress: Any
+) -> xr.Dataset | None:
+    face = _find(video, settings, progress)
+    if face is None:
+        return None
+    found(face)
+    return _track(video, settings, face.box, face, progress)
 
 
 def _list_models(progress: Any) -> list[str]:

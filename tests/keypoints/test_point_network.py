@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_facemap.keypoints.network import KeypointNetwork, network_from_state
+from napari_facemap.keypoints.point_network import (
+    PointNetwork,
+    is_point_network,
+    point_network_from_state,
+)
+
+WIDTHS, DEPTHS = (2, 3, 4, 5, 6), (1, 0, 2, 1)
+
+
+def _network():
+    torch.manual_seed(0)
+    return PointNetwork(7, WIDTHS, DEPTHS).eval()
+
+
+def test_maps_have_a_quarter_of_the_resolution():
+    with torch.inference_mode():
+        place, unseen = _network()(torch.rand(2, 1, 256, 256))
+        small, _ = _network()(torch.rand(1, 1, 64, 96))
+    assert place.shape == (2, 7, 64, 64)
+    assert unseen.shape == (2, 7)
+    assert small.shape == (1, 7, 16, 24)
+
+
+def test_state_dict_rebuilds_the_network():
+    network = _network()
+    again = point_network_from_state(network.state_dict())
+    assert (again.widths, again.depths, again.n_keypoints) == (WIDTHS, DEPTHS, 7)
+    assert not again.training
+    images = torch.rand(1, 1, 256, 256)
+    with torch.inference_mode():
+        for ours, theirs in zip(network(images), again(images), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_the_two_layouts_are_told_apart():
+    ours, facemaps = _network().state_dict(), KeypointNetwork(3, WIDTHS).state_dict()
+    assert is_point_network(ours)
+    assert not is_point_network(facemaps)
+    with pytest.raises(ValueError, match="point network"):
+        point_network_from_state(facemaps)
+    with pytest.raises(ValueError, match="90 tensors"):
+        network_from_state(ours)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("stem.0.weight"), "stem.0.weight"),
+        (lambda s: s.pop("place.bias"), "place.bias is missing"),
+        (lambda s: s.update({"unseen.bias": torch.zeros(9)}), r"unseen.bias is \(9,\)"),
+        (lambda s: s.update(extra=torch.zeros(1)), "extra"),
+        (lambda s: s["place.bias"].fill_(torch.inf), "finite"),
+    ],
+)
+def test_other_tensors_are_refused_by_name(change, words):
+    state = _network().state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=words):
+        point_network_from_state(state)
+
+
+@pytest.mark.parametrize("sizes", [((4, 4, 4, 4), DEPTHS), (WIDTHS, (1, 1, 1))])
+def test_another_number_of_levels_is_refused(sizes):
+    with pytest.raises(ValueError, match="5 widths and 4 depths"):
+        PointNetwork(3, *sizes)
