@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_facemap.keypoints.point_network import check_state
+from napari_facemap.keypoints.runtimes.plan import Layer, Plan, affine, folded
 
 CHANNELS = (16, 32, 64, 128, 200)
 """Channels of the five encoder blocks in our own models."""
@@ -111,6 +112,45 @@ class KeypointNetwork(nn.Module):
             x = self.Up_conv[f"upconv{k}"](x)
         heat, row, column = (self.Conv2_1x1[f"conv{k}"](x) for k in range(3))
         return torch.relu(heat), row, column
+
+    def plan(self) -> Plan:
+        """The network in evaluation mode as a list of fused layers.
+
+        Its one output holds the three maps' channels after one another, the heat before its ReLU.
+        """
+        plan = Plan()
+
+        def changed(x: int, scale: Tensor, shift: Tensor, relu: bool) -> int:
+            return plan.conv(x, scale[:, None, None, None], shift, groups=len(scale), relu=relu)
+
+        def convolved(x: int, block: ConvBlock) -> int:
+            """Both convolutions of a block, whose first batch norm was applied before."""
+            first, second = block.conv
+            x = plan.conv(x, *folded(first[-1], second[0]), relu=True)
+            return plan.conv(x, second[-1].weight.detach().cpu().double(), None)
+
+        x, skips = 0, []
+        for k in range(5):
+            block = self.Conv[f"conv{k}"]
+            if k:
+                x = plan.add(Layer("pool", (x,)))
+            x = changed(x, *affine(block.conv[0][0]), relu=k > 0)
+            x = convolved(x, block)
+            skips.append(x)
+        for k, skip in enumerate((skips[3], skips[2])):
+            block = self.Up_conv[f"upconv{k}"]
+            scale, shift = affine(block.conv[0][0])
+            n = len(scale) - self.channels[3 - k]
+            # What a batch norm does to each part by itself may be done before they are joined.
+            below = changed(x, scale[:n], shift[:n], relu=True)
+            beside = changed(skip, scale[n:], shift[n:], relu=True)
+            doubled = plan.add(Layer("double", (below,)))
+            x = convolved(plan.add(Layer("join", (doubled, beside))), block)
+        heads = [self.Conv2_1x1[f"conv{k}"] for k in range(3)]
+        weight = torch.cat([head.weight.detach().cpu().double() for head in heads])
+        bias = torch.cat([head.bias.detach().cpu().double() for head in heads])
+        plan.outputs = (plan.conv(x, weight, bias),)
+        return plan
 
 
 def network_from_state(state: Mapping[str, Tensor]) -> KeypointNetwork:

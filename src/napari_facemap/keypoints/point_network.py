@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_facemap.keypoints.runtimes.plan import Layer, Plan, folded
+
 WIDTHS = (16, 32, 64, 128, 192)
 """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's size."""
 
@@ -105,6 +107,41 @@ class PointNetwork(nn.Module):
         for level, lateral, block in zip(levels[2::-1], self.lateral, self.decoder, strict=True):
             x = block(level + F.interpolate(lateral(x), scale_factor=2.0, mode="nearest"))
         return self.place(x), unseen
+
+    def plan(self) -> Plan:
+        """The network in evaluation mode as a list of fused layers; `forward` in another form."""
+        plan = Plan()
+
+        def unit(x: int, unit: nn.Sequential) -> int:
+            conv, norm = unit[0], unit[1]
+            return plan.conv(x, *folded(conv, norm), stride=conv.stride[0], relu=True)
+
+        def block(x: int, block: ResidualBlock) -> int:
+            inner = unit(x, block.first)
+            return plan.conv(inner, *folded(*block.second), relu=True, plus=x)
+
+        x = unit(0, self.stem)
+        levels = []
+        for stage in self.encoder:
+            x = unit(x, stage[0])
+            for residual in stage[1:]:
+                x = block(x, residual)
+            levels.append(x)
+        linear = (_exact(self.unseen.weight), _exact(self.unseen.bias))
+        unseen = plan.add(Layer("mean", (x,), *linear))
+        for level, lateral, residual in zip(
+            levels[2::-1], self.lateral, self.decoder, strict=True
+        ):
+            # A 1x1 convolution may as well come after doubling, and then takes the sum with it.
+            doubled = plan.add(Layer("double", (x,)))
+            x = block(plan.conv(doubled, _exact(lateral.weight), None, plus=level), residual)
+        place = plan.conv(x, _exact(self.place.weight), _exact(self.place.bias))
+        plan.outputs = (place, unseen)
+        return plan
+
+
+def _exact(parameter: Tensor) -> Tensor:
+    return parameter.detach().cpu().double()
 
 
 def is_point_network(state: Mapping[str, Tensor]) -> bool:
