@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from napari_facemap.keypoints import resize
 from napari_facemap.keypoints.box import Box
-from napari_facemap.keypoints.normalize import grey_quantiles, prepare, prepare_as_facemap
+from napari_facemap.keypoints.normalize import (
+    _levels_on_cpu,
+    _levels_on_gpu,
+    grey_limits,
+    grey_quantiles,
+    prepare,
+    prepare_as_facemap,
+)
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=1, max_dims=1, max_side=300)))
@@ -17,6 +26,31 @@ def test_quantiles_equal_those_of_sorted_pixels(pixels):
     levels = (0.0, 0.01, 0.37, 0.99, 1.0)
     expected = np.quantile(pixels.astype(float), levels)
     np.testing.assert_allclose(grey_quantiles(counts, levels), expected, atol=1e-9)
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=300)))
+def test_limits_are_quantiles_of_each_picture(pictures):
+    expected = np.quantile(pictures.astype(float), (0.01, 0.99), axis=1)
+    low, high = grey_limits(torch.from_numpy(pictures))
+    np.testing.assert_allclose(low, expected[0], atol=1e-4)
+    even = expected[1] <= expected[0]
+    np.testing.assert_allclose(high, np.where(even, expected[0] + 1, expected[1]), atol=1e-4)
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=50)), st.data())
+def test_a_gpu_finds_the_same_levels(pictures, data):
+    ranks = data.draw(st.lists(st.integers(0, pictures.shape[1] - 1), min_size=1, max_size=4))
+    pixels = torch.from_numpy(pictures)
+    assert torch.equal(_levels_on_cpu(pixels, ranks), _levels_on_gpu(pixels, ranks).long())
+
+
+@pytest.mark.parametrize("side", [90, 256, 700])
+def test_however_sums_are_made_they_are_the_same(side, monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 300, 400), np.uint8)
+    box = Box(-40, 20, side - 40, side + 20)
+    banded = prepare(frames, box)
+    monkeypatch.setattr(resize, "_BAND", 256)
+    assert torch.equal(prepare(frames, box), banded)
 
 
 def test_a_frame_is_prepared_alike_alone_and_in_a_batch():
@@ -81,4 +115,5 @@ def test_what_sticks_out_is_0_and_counts_for_nothing(box):
     expected = F.interpolate(
         torch.from_numpy(square.copy())[:, None], (256, 256), mode="bilinear", antialias=True
     )
-    torch.testing.assert_close(prepare(frames, box), expected, atol=1e-4, rtol=0)
+    # Weights are whole 256ths.
+    torch.testing.assert_close(prepare(frames, box), expected, atol=0.012, rtol=0)

@@ -1,6 +1,8 @@
-"""Frames made ready for the network: grey levels stretched, cut to the box, 256 x 256."""
+"""Frames made ready for the network: cut to the box, 256 x 256, grey levels stretched."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -9,70 +11,88 @@ from torch import Tensor
 
 from napari_facemap.keypoints.box import Box
 from napari_facemap.keypoints.network import INPUT_SIZE
+from napari_facemap.keypoints.resize import ONE, Resize
 
 LOW, HIGH = 0.01, 0.99
 """Quantiles of grey that become 0 and 1."""
 
 
-def grey_quantiles(counts: np.ndarray, quantiles: tuple[float, ...] = (LOW, HIGH)) -> np.ndarray:
-    """Quantiles of 8-bit pixels from their histograms, equal to sorting all pixels.
+class Preparation:
+    """How frames of one size become pictures of what is in one box.
+
+    Each frame is prepared by itself, and to the same numbers on every device.
 
     Parameters
     ----------
-    counts : ndarray of int, shape (..., 256)
-        Pixels at each grey level.
-    quantiles : tuple of float
-        Between 0 and 1.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., len(quantiles))
-        Interpolated linearly between neighbouring pixels in sorted order.
+    box : Box
+        The part to look at.
+    height, width : int
+        The frames' size.
+    facing : {"left", "right"}
+        Where the face looks; one that looks right is mirrored.
+    device : torch.device or str
+        Where to compute.
     """
-    cumulative = np.cumsum(counts, axis=-1)
-    n_pixels = cumulative[..., -1:]
-    results = []
-    for quantile in quantiles:
-        place = quantile * (n_pixels - 1)
-        below = np.floor(place)
-        # The level of the k-th pixel in order is the first whose cumulative count passes k.
-        low = (cumulative <= below).sum(axis=-1, keepdims=True)
-        high = (cumulative <= np.minimum(below + 1, n_pixels - 1)).sum(axis=-1, keepdims=True)
-        results.append(low + (place - below) * (high - low))
-    return np.concatenate(results, axis=-1)
 
+    def __init__(
+        self,
+        box: Box,
+        height: int,
+        width: int,
+        facing: str = "left",
+        device: torch.device | str = "cpu",
+    ):
+        self.device = torch.device(device)
+        self._resize = Resize(box, height, width, facing, self.device)
 
-def _histograms(frames: np.ndarray) -> np.ndarray:
-    return np.stack([np.bincount(frame.ravel(), minlength=256) for frame in frames])
+    def crop(self, frames: np.ndarray) -> np.ndarray:
+        """Cut out what is needed of frames of shape (n, rows, columns); a view."""
+        inside = self._resize.inside
+        return frames[:, inside.y0 : inside.y1, inside.x0 : inside.x1]
+
+    def pictures(self, crop: Tensor) -> Tensor:
+        """Make pictures of what `crop` gave.
+
+        Parameters
+        ----------
+        crop : Tensor of uint8, shape (n, rows, columns)
+            On the device.
+
+        Returns
+        -------
+        Tensor of float32, shape (n, 1, 256, 256)
+            About 0 to 1: the 1st and 99th percentile of grey in the box become 0 and 1. A box
+            that is not square is padded with 0, and so are its parts outside of the frame.
+            Shrinking is antialiased.
+        """
+        low, high = grey_limits(crop.flatten(1))
+        low, scale = low[:, None, None], (1 / (high - low) / ONE**2)[:, None, None]
+        grey = self._resize(crop).sub_(low * self._resize.inside_share).mul_(scale)
+        return grey[:, None]
+
+    def __call__(self, frames: np.ndarray) -> Tensor:
+        """Make pictures of full frames."""
+        return self.pictures(torch.from_numpy(_own(self.crop(frames))).to(self.device))
 
 
 def prepare(
     frames: np.ndarray, box: Box, device: torch.device | str = "cpu", facing: str = "left"
 ) -> Tensor:
-    """Normalise each frame by itself and bring its box to the network's size.
+    """Prepare frames for once.
 
     Parameters
     ----------
     frames : ndarray of uint8, shape (n, rows, columns)
         Full frames.
-    box : Box
-        The part to look at.
-    device : torch.device or str
-        Where the result is to be.
-    facing : {"left", "right"}
-        Where the face looks; one that looks right is mirrored.
+    box, device, facing
+        See `Preparation`.
 
     Returns
     -------
     Tensor, shape (n, 1, 256, 256), float32
-        About 0 to 1: the 1st and 99th percentile of grey in the box become 0 and 1. A box that
-        is not square is padded with 0, and so are its parts outside of the frame. Shrinking is
-        antialiased.
+        See `Preparation.pictures`.
     """
-    crop, margins = _crop(frames, box)
-    quantiles = grey_quantiles(_histograms(crop))
-    images = _stretched(crop, quantiles, margins, device, antialias=True)
-    return images.flip(3) if facing == "right" else images
+    return Preparation(box, *frames.shape[1:], facing, device)(frames)
 
 
 def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") -> Tensor:
@@ -83,42 +103,86 @@ def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str 
 
     Parameters and result are those of `prepare`.
     """
-    counts = _histograms(frames).sum(axis=0, keepdims=True)
-    crop, margins = _crop(frames, box)
-    return _stretched(crop, grey_quantiles(counts), margins, device, antialias=False)
-
-
-def _crop(frames: np.ndarray, box: Box) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """Cut out what of the box lies in the frames, and say what is missing of its square.
-
-    The margins are left, right, top and bottom, in pixels.
-    """
+    counts = np.stack([np.bincount(frame.ravel(), minlength=256) for frame in frames])
+    low, high = grey_quantiles(counts.sum(axis=0))
+    high = high if high > low else low + 1
     inside = box.inside(*frames.shape[1:])
     left, top = box.padding
     left, top = left + inside.x0 - box.x0, top + inside.y0 - box.y0
     margins = (left, box.side - inside.width - left, top, box.side - inside.height - top)
-    cut = frames[:, inside.y0 : inside.y1, inside.x0 : inside.x1]
-    return np.array(cut, order="C"), margins  # a copy, since torch refuses what is read-only
-
-
-def _stretched(
-    crop: np.ndarray,
-    quantiles: np.ndarray,
-    margins: tuple[int, int, int, int],
-    device: torch.device | str,
-    antialias: bool,
-) -> Tensor:
-    """Map the two quantiles to 0 and 1, pad to a square, resize."""
-    low, high = quantiles[..., 0], quantiles[..., 1]
-    # An even picture has equal limits, which are set apart by one grey level.
-    high = np.where(high > low, high, low + 1)
-    limits = torch.from_numpy(np.stack([low, high - low]).astype(np.float32)).to(device)
-    offset, scale = limits[:, :, None, None, None]
+    crop = _own(frames[:, inside.y0 : inside.y1, inside.x0 : inside.x1])
     images = torch.from_numpy(crop).to(device, torch.float32)[:, None]
-    images = F.pad((images - offset) / scale, margins)
+    images = F.pad((images - float(low)) / float(high - low), margins)
     if images.shape[-1] == INPUT_SIZE:
         return images
-    size = (INPUT_SIZE, INPUT_SIZE)
-    return F.interpolate(
-        images, size=size, mode="bilinear", align_corners=False, antialias=antialias
-    )
+    return F.interpolate(images, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False)
+
+
+def grey_quantiles(counts: np.ndarray, quantiles: tuple[float, ...] = (LOW, HIGH)) -> np.ndarray:
+    """Quantiles of 8-bit pixels from their histogram, equal to sorting all pixels.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (256,)
+        Pixels at each grey level.
+    quantiles : tuple of float
+        Between 0 and 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(quantiles),)
+        Interpolated linearly between neighbouring pixels in sorted order.
+    """
+    places = np.array(quantiles) * (counts.sum() - 1)
+    below = np.floor(places)
+    above = np.minimum(below + 1, counts.sum() - 1)
+    # The level of the k-th pixel in order is the first whose cumulative count passes k.
+    low, high = np.searchsorted(np.cumsum(counts), np.stack([below, above]), side="right")
+    return low + (places - below) * (high - low)
+
+
+def grey_limits(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the grey levels of each picture that become 0 and 1.
+
+    Parameters
+    ----------
+    pixels : Tensor of uint8, shape (n, pixel)
+        Pictures.
+
+    Returns
+    -------
+    low, high : Tensor of float32, shape (n,)
+        Quantiles as those of `grey_quantiles`. Of an even picture they would be equal and are
+        set apart by one level.
+    """
+    last = pixels.shape[1] - 1
+    places = [LOW * last, HIGH * last]
+    ranks = [rank for place in places for rank in (int(place), min(int(place) + 1, last))]
+    levels = (_levels_on_cpu if pixels.device.type == "cpu" else _levels_on_gpu)(pixels, ranks)
+    a, b, c, d = levels.float().unbind(1)
+    low = a + (b - a) * math.modf(places[0])[0]
+    high = c + (d - c) * math.modf(places[1])[0]
+    return low, torch.where(high > low, high, low + 1)
+
+
+def _levels_on_cpu(pixels: Tensor, ranks: list[int]) -> Tensor:
+    """Levels of the pixels at some places of the sorted order, shape (n, rank)."""
+    counts = torch.stack([torch.bincount(picture, minlength=256) for picture in pixels])
+    wanted = torch.tensor(ranks).expand(len(pixels), -1).contiguous()
+    return torch.searchsorted(counts.cumsum(1), wanted, right=True)
+
+
+def _levels_on_gpu(pixels: Tensor, ranks: list[int]) -> Tensor:
+    """Find the same bit by bit: counting into bins makes the threads of a GPU wait in line."""
+    levels = []
+    for rank in ranks:
+        level = torch.zeros(len(pixels), dtype=torch.int32, device=pixels.device)
+        for bit in (128, 64, 32, 16, 8, 4, 2, 1):
+            below = (pixels < (level + bit)[:, None]).sum(dim=1, dtype=torch.int32)
+            level = torch.where(below <= rank, level + bit, level)
+        levels.append(level)
+    return torch.stack(levels, dim=1)
+
+
+def _own(crop: np.ndarray) -> np.ndarray:
+    return np.array(crop, order="C")  # a copy, since torch refuses what is read-only

@@ -98,8 +98,15 @@ def rounded_conv(k: int, layer: Layer, rounding: Rounding, bias: Tensor) -> Roun
     if rounded:
         grid = torch.tensor(grids, dtype=torch.float64)
         bias = torch.round(bias.double() * grid) / grid
-    plus = rounding.unit(layer.inputs[1]) / to if len(layer.inputs) > 1 else 0.0
-    return RoundedConv(levels.float(), factor.float(), bias.float(), plus)
+    plus = np.float32(rounding.unit(layer.inputs[1]) / to) if len(layer.inputs) > 1 else 0.0
+    return RoundedConv(levels.float(), factor.float(), bias.float(), float(plus))
+
+
+def levels_of(pictures: Tensor, rounding: Rounding) -> Tensor:
+    """Pictures as whole numbers, ``level - zero``."""
+    zero = int(rounding.zero[0])
+    # A product, since some devices divide by multiplying.
+    return (pictures * float(np.float32(1 / rounding.unit(0)))).round_().clamp_(-zero, LEVELS - zero)
 
 
 def _four_bits(x: float, finest: int, towards: Callable[[float], int]) -> tuple[float, float]:
@@ -137,13 +144,6 @@ class RoundedPlan(nn.Module):
     def _hold(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values.float(), persistent=False)
 
-    def levels(self, pictures: Tensor) -> Tensor:
-        """Pictures as whole numbers, ``level - zero``."""
-        return self._rounded(pictures / self.rounding.unit(0), 0)
-
-    def _rounded(self, x: Tensor, value: int) -> Tensor:
-        zero = int(self.rounding.zero[value])
-        return x.round_().clamp_(-zero, LEVELS - zero)
 
     def linear(self, k: int, layer: Layer, inputs: list[Tensor]) -> Tensor:
         """What a layer with weights gives before rounding, in units of its value's scale."""
@@ -161,11 +161,14 @@ class RoundedPlan(nn.Module):
         if layer.weight is None:
             return without_weights(layer, inputs)
         x = self.linear(k, layer, inputs)
-        return self._rounded(x, k + 1) if self.rounding.scale[k + 1] else x
+        if not self.rounding.scale[k + 1]:
+            return x.relu_() if layer.relu else x
+        zero = int(self.rounding.zero[k + 1])
+        return x.round_().clamp_(0 if layer.relu else -zero, LEVELS - zero)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Carry out the plan on prepared pictures, shape (n, 1, rows, columns)."""
-        return carried_out(self.plan, self.levels(pictures), self.compute)
+        return carried_out(self.plan, levels_of(pictures, self.rounding), self.compute)
 
 
 @torch.inference_mode()
@@ -236,7 +239,7 @@ def _best_step(values: Tensor) -> float:
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
 
     def error(step: float) -> float:
-        zero = round(-low * step / (high - low) * LEVELS / step) if low else 0
+        zero = round(-low / (high - low) * LEVELS)
         levels = torch.round(values / step).clamp_(-zero, LEVELS - zero)
         return float((levels * step - values).square().mean())
 
@@ -263,5 +266,5 @@ def _corrected(
             corrected.append(bias.flatten().clone())
         return torch.cat([exact.compute(k, layer, true), rounded.compute(k, layer, rough)])
 
-    carried_out(plan, torch.cat([pictures, rounded.levels(pictures)]), both)
+    carried_out(plan, torch.cat([pictures, levels_of(pictures, rounding)]), both)
     return tuple(corrected)
