@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pooch
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -140,7 +141,7 @@ def save_model(
     Parameters
     ----------
     network : PointNetwork or KeypointNetwork
-        Convolution weights are stored in half precision.
+        Convolution weights are stored in half precision; see `halved`.
     path : str or Path
         Ends in .safetensors.
     card : dict
@@ -150,9 +151,19 @@ def save_model(
         name: (value.half() if value.ndim == 4 else value).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
+    if isinstance(network, PointNetwork) and network.rounding is not None:
+        state |= network.rounding.state()
     text = json.dumps(card, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata={_CARD: text})
+
+
+def halved(network: PointNetwork) -> PointNetwork:
+    """Copy a network with the weights that it has once it was saved; without rounding."""
+    copied = PointNetwork(network.n_keypoints, network.widths, network.depths)
+    state = network.state_dict()
+    copied.load_state_dict({n: v.half().float() if v.ndim == 4 else v for n, v in state.items()})
+    return copied.eval()
 
 
 def _find(model: str | Path | None) -> Path:
@@ -183,7 +194,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], d
             "Choose a model that napari-facemap wrote."
         ) from error
     return (
-        {n: v.float() if v.is_floating_point() else v for n, v in state.items()},
+        {n: v.float() if v.dtype == torch.float16 else v for n, v in state.items()},
         keypoints,
         card,
     )

@@ -15,6 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_facemap.keypoints.runtimes.plan import Layer, Plan, folded
+from napari_facemap.keypoints.runtimes.rounding import (
+    RoundedPlan,
+    Rounding,
+    rounding_from_state,
+)
 
 WIDTHS = (16, 32, 64, 128, 192)
 """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's size."""
@@ -57,6 +62,12 @@ class PointNetwork(nn.Module):
         Channels from 1/2 to 1/32 of the picture's size.
     depths : sequence of 4 int, default ``DEPTHS``
         Residual blocks from 1/4 to 1/32.
+
+    Attributes
+    ----------
+    rounding : Rounding or None
+        Where there is one (see `round_to`), the network in evaluation mode is the one rounded to
+        eight bits.
     """
 
     def __init__(
@@ -81,6 +92,21 @@ class PointNetwork(nn.Module):
         self.place = nn.Conv2d(w[1], n_keypoints, 1)
         self.unseen = nn.Linear(w[4], n_keypoints)
         nn.init.constant_(self.unseen.bias, 6.0)
+        self.rounding: Rounding | None = None
+        self._rounded: RoundedPlan | None = None
+
+    def round_to(self, rounding: Rounding) -> PointNetwork:
+        """Make the network in evaluation mode one of eight bits, and return it.
+
+        Raises
+        ------
+        ValueError
+            When the rounding does not fit.
+        """
+        plan = self.plan()
+        rounding.check(plan)
+        self.rounding, self._rounded = rounding, RoundedPlan(plan, rounding)
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Make the log odds of every outcome for a batch of pictures.
@@ -98,6 +124,9 @@ class PointNetwork(nn.Module):
             Of the keypoint being hidden or outside the picture. A softmax over both together
             makes them probabilities.
         """
+        if self._rounded is not None and not self.training:
+            place, unseen = self._rounded(images)
+            return place, unseen
         x = self.stem(images)
         levels = []
         for stage in self.encoder:
@@ -155,7 +184,8 @@ def point_network_from_state(state: Mapping[str, Tensor]) -> PointNetwork:
     Parameters
     ----------
     state : mapping of str to Tensor
-        A state dict of `PointNetwork`; its shapes say the widths, depths and keypoints.
+        A state dict of `PointNetwork`; its shapes say the widths, depths and keypoints. With
+        what `Rounding.state` gives, the network is one of eight bits.
 
     Returns
     -------
@@ -178,8 +208,11 @@ def point_network_from_state(state: Mapping[str, Tensor]) -> PointNetwork:
         for k in range(4)
     ]
     network = PointNetwork(n_keypoints, widths, depths)
-    check_state(network, state)
-    network.load_state_dict(dict(state))
+    weights, rounding = rounding_from_state(state)
+    check_state(network, weights)
+    network.load_state_dict(weights)
+    if rounding is not None:
+        network.round_to(rounding)
     return network.eval()
 
 

@@ -13,7 +13,7 @@ or in floats, on a processor or a GPU, finds the same levels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ from napari_facemap.keypoints.runtimes.plan import (
 LEVELS = 255
 """Highest level of a value; the lowest is 0."""
 
+_PREFIX = "rounding."
 _WEIGHT_LEVELS = 127
 _FINEST = 14  # bits below one level; with 10 above, all sums fit into the 24 of a float32
 _SAMPLES = 1 << 16  # of a value, that its scale is fitted to
@@ -61,6 +62,57 @@ class Rounding:
     def unit(self, value: int) -> float:
         """Scale of a value; 1 where it is not rounded."""
         return self.scale[value].item() or 1.0
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a rounding that does not fit a plan.
+
+        Raises
+        ------
+        ValueError
+            When there are too few or many numbers, or they are out of range.
+        """
+        n_values = len(plan.layers) + 1
+        biases = [len(bias) for *_, bias in weighted(plan)]
+        numbers = torch.cat([self.scale, *self.bias])
+        if not (
+            self.scale.shape == self.zero.shape == (n_values,)
+            and [bias.shape for bias in self.bias] == [(n,) for n in biases]
+            and torch.isfinite(numbers).all()
+            and self.scale.min() >= 0
+            and 0 <= self.zero.min() <= self.zero.max() <= LEVELS
+            and all(self.scale[value] == 0 for value in plan.outputs)
+        ):
+            raise ValueError(
+                f"expected a rounding of {n_values} finite scales and of the biases of "
+                f"{len(biases)} layers, found one that does not fit the network"
+            )
+
+    def state(self) -> dict[str, Tensor]:
+        """As named tensors, to be kept with a network's weights."""
+        biases = {f"{_PREFIX}bias.{k}": bias for k, bias in enumerate(self.bias)}
+        return {f"{_PREFIX}scale": self.scale, f"{_PREFIX}zero": self.zero, **biases}
+
+
+def rounding_from_state(
+    state: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], Rounding | None]:
+    """Part what `Rounding.state` gave from a network's weights.
+
+    Raises
+    ------
+    ValueError
+        When it is not whole.
+    """
+    weights = {name: value for name, value in state.items() if not name.startswith(_PREFIX)}
+    found = {name[len(_PREFIX) :]: v for name, v in state.items() if name.startswith(_PREFIX)}
+    if not found:
+        return weights, None
+    try:
+        biases = tuple(found[f"bias.{k}"].float() for k in range(len(found) - 2))
+        rounding = Rounding(found["scale"].double(), found["zero"].int(), biases)
+    except KeyError as missing:
+        raise ValueError(f"expected a network's rounding, found no {missing}") from None
+    return weights, rounding
 
 
 class RoundedConv(NamedTuple):
@@ -98,8 +150,10 @@ def rounded_conv(k: int, layer: Layer, rounding: Rounding, bias: Tensor) -> Roun
     if rounded:
         grid = torch.tensor(grids, dtype=torch.float64)
         bias = torch.round(bias.double() * grid) / grid
-    plus = np.float32(rounding.unit(layer.inputs[1]) / to) if len(layer.inputs) > 1 else 0.0
-    return RoundedConv(levels.float(), factor.float(), bias.float(), float(plus))
+    plus = 0.0
+    if len(layer.inputs) > 1:
+        plus = _four_bits(rounding.unit(layer.inputs[1]) / to, _FINEST, round)[0]
+    return RoundedConv(levels.float(), factor.float(), bias.float(), plus)
 
 
 def levels_of(pictures: Tensor, rounding: Rounding) -> Tensor:
@@ -230,20 +284,25 @@ def _levels(plan: Plan, samples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
             other = scale[layer.inputs[1]].item()
             step = other / _four_bits(other / step, _FINEST, math.floor)[0]
         scale[members] = step
-        zero[members] = round(-min(float(values.min()), 0.0) / step)
-    return scale, zero.clamp_(0, LEVELS)
+        zero[members] = _zero_level(values, step)
+    return scale, zero
+
+
+def _zero_level(values: Tensor, step: float) -> int:
+    # Even, since a half is rounded to the even neighbour with the zero level added or without.
+    return 2 * min(round(-min(float(values.min()), 0.0) / step / 2), LEVELS // 2)
 
 
 def _best_step(values: Tensor) -> float:
     """Difference between levels that has the least squared error."""
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    extent = max(float(values.max()), 1e-6) - min(float(values.min()), 0.0)
 
     def error(step: float) -> float:
-        zero = round(-low / (high - low) * LEVELS)
+        zero = _zero_level(values, step)
         levels = torch.round(values / step).clamp_(-zero, LEVELS - zero)
         return float((levels * step - values).square().mean())
 
-    return min(((high - low) * float(part) / LEVELS for part in _TRIALS), key=error)
+    return min((extent * float(part) / LEVELS for part in _TRIALS), key=error)
 
 
 def _corrected(

@@ -16,7 +16,13 @@ from napari_facemap.keypoints.runtimes.plan import (
     weighted,
     without_weights,
 )
-from napari_facemap.keypoints.runtimes.rounding import LEVELS, Rounding, levels_of, rounded_conv
+from napari_facemap.keypoints.runtimes.rounding import (
+    LEVELS,
+    RoundedPlan,
+    Rounding,
+    levels_of,
+    rounded_conv,
+)
 
 
 class TorchEightBit:
@@ -87,6 +93,25 @@ def _geometry(layer: Layer) -> tuple[list[int], list[int], list[int], int]:
     assert layer.weight is not None
     padding = layer.weight.shape[-1] // 2
     return [layer.stride] * 2, [padding] * 2, [1, 1], layer.groups
+
+
+@cache
+def integers_are_exact() -> bool:
+    """Whether this processor's integer convolutions are there and do not saturate.
+
+    Without the VNNI instructions (Intel since 2019, AMD since 2022) pairs of products are added
+    in 16 bits, which overflow.
+    """
+    plan = Plan()
+    plan.outputs = (plan.conv(0, torch.ones(16, 32, 3, 3, dtype=torch.float64), None),)
+    one = torch.ones(2, dtype=torch.float64)
+    rounding = Rounding(one * torch.tensor([1.0, 0.0]), torch.zeros(2).int(), (torch.zeros(16),))
+    pictures = torch.full((1, 32, 8, 8), float(LEVELS))
+    try:
+        (found,) = TorchEightBit(plan, rounding)(pictures)
+    except (AttributeError, RuntimeError):
+        return False
+    return torch.equal(found, RoundedPlan(plan, rounding)(pictures)[0])
 
 
 @cache
