@@ -38,3 +38,10 @@ def choose_device(device: str = "auto") -> torch.device:
     if not there.get(chosen.type, False):
         raise ValueError(f"PyTorch finds no {device!r} device here. Use --device auto or cpu.")
     return chosen
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a processor's or a GPU's memory does not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "out of memory" in str(error) or "allocate memory" in str(error)

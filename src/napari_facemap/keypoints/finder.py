@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from napari_facemap.keypoints.box import Box
 from napari_facemap.keypoints.models import Model, load_model
 from napari_facemap.keypoints.point_network import PointNetwork
-from napari_facemap.keypoints.pointing import Pointer
+from napari_facemap.keypoints.pointing import Pointer, TrackedPoints
 from napari_facemap.keypoints.view import eye_and_nose, face_box, facing_of
 from napari_facemap.video.arrays import as_video
 
@@ -33,8 +33,16 @@ _EYE_ERROR, _NOSE_ERROR = 0.05, 0.3
 _LEAST_SIDE = 8  # pixels of the frame in a box that is worth looking at
 
 
+Look = Callable[[np.ndarray, Box, str], TrackedPoints]
+"""From a frame, a box and where the face in it looks to the points there."""
+
+
 class NoFaceError(ValueError):
     """No face was found where one was looked for."""
+
+
+class SearchStopped(Exception):
+    """The search for a face was stopped by its `progress`."""
 
 
 class Face(NamedTuple):
@@ -72,6 +80,7 @@ def find_face(
     model: str | Path | Model | None = None,
     n_frames: int = 16,
     device: str = "auto",
+    progress: Callable[[int, int], bool | None] | None = None,
 ) -> Face:
     """Find one steady box for the face in a video.
 
@@ -91,6 +100,9 @@ def find_face(
         Frames to look at.
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
+    progress : callable, optional
+        Called with the numbers of frames looked at and in all, several times for each. When it
+        returns False the search stops.
 
     Returns
     -------
@@ -100,13 +112,24 @@ def find_face(
     ------
     NoFaceError
         When less than a quarter of the frames show a face.
+    SearchStopped
+        When `progress` said so.
     """
     pointer = Pointer(_finding_model(model), device)
     source = as_video(video)
     try:
         numbers = np.unique(np.linspace(0, len(source) - 1, n_frames).round().astype(int))
         numbers = numbers[~np.isin(numbers, source.bad_frames)]
-        sights = list(_sights(pointer, (source[int(number)] for number in numbers)))
+        sights: list[_Sight | None] = []
+
+        def look(frame: np.ndarray, box: Box, facing: str) -> TrackedPoints:
+            if progress is not None and progress(len(sights), len(numbers)) is False:
+                raise SearchStopped
+            return pointer(frame[None], box, facing)
+
+        finder = _Finder(look, pointer.keypoints)
+        for number in numbers:
+            sights.append(finder.sight(source[int(number)]))
         name = getattr(source, "path", None) or source.name
     finally:
         if source is not video:
@@ -145,57 +168,59 @@ def _finding_model(model: str | Path | Model | None) -> Model:
     return loaded if finds and eye and "nose(tip)" in loaded.keypoints else load_model()
 
 
-def _sights(pointer: Pointer, frames: Iterable[np.ndarray]) -> Iterator[_Sight | None]:
-    """Eye and nose in each frame, or None."""
-    before = None
-    for frame in frames:
-        sight = _nearer(pointer, frame, before)
+class _Finder:
+    """Looks for eye and nose in one frame after another."""
+
+    def __init__(self, look: Look, keypoints: Sequence[str]):
+        self._points, self._names = look, list(keypoints)
+        self._before: _Sight | None = None
+
+    def sight(self, frame: np.ndarray) -> _Sight | None:
+        """Eye and nose in the next frame, or None."""
+        sight = self._nearer(frame, self._before)
         if sight is None or sight.score < ENOUGH:
-            sight = _search(pointer, frame, _PARTS if before is None else _PARTS[:1])
+            sight = self._search(frame, _PARTS if self._before is None else _PARTS[:1])
         found = sight if sight is not None and sight.score >= ENOUGH else None
-        before = found or before
-        yield found
+        self._before = found or self._before
+        return found
 
+    def _search(self, frame: np.ndarray, parts: Sequence[float]) -> _Sight | None:
+        """The best sight of eye and nose in squares of a frame, the largest squares first."""
+        best = None
+        for part in parts:
+            first = [self._look(frame, box, "left") for box in _squares(frame.shape, part)]
+            seen = sorted((s for s in first if s is not None), key=lambda s: s.score)
+            for sight in seen[-_FOLLOWED:]:
+                nearer = self._nearer(frame, sight)
+                if nearer is not None and (best is None or nearer.score > best.score):
+                    best = nearer
+            if best is not None and best.score >= _SURE:
+                break
+        return best
 
-def _search(pointer: Pointer, frame: np.ndarray, parts: Sequence[float]) -> _Sight | None:
-    """The best sight of eye and nose in squares of a frame, the largest squares first."""
-    best = None
-    for part in parts:
-        first = [_look(pointer, frame, box, "left") for box in _squares(frame.shape, part)]
-        seen = sorted((s for s in first if s is not None), key=lambda s: s.score)
-        for sight in seen[-_FOLLOWED:]:
-            nearer = _nearer(pointer, frame, sight)
-            if nearer is not None and (best is None or nearer.score > best.score):
-                best = nearer
-        if best is not None and best.score >= _SURE:
-            break
-    return best
+    def _nearer(self, frame: np.ndarray, sight: _Sight | None) -> _Sight | None:
+        """Look at the box that follows from what was seen, and so on."""
+        for _ in range(_LOOKS):
+            if sight is None:
+                return None
+            box, facing = face_box(sight.eye, sight.nose), facing_of(sight.eye, sight.nose)
+            sight = self._look(frame, box, facing)
+        return sight
 
-
-def _nearer(pointer: Pointer, frame: np.ndarray, sight: _Sight | None) -> _Sight | None:
-    """Look at the box that follows from what was seen, and so on."""
-    for _ in range(_LOOKS):
-        if sight is None:
+    def _look(self, frame: np.ndarray, box: Box, facing: str) -> _Sight | None:
+        """Eye and nose in a box, or None where the box shows next to nothing of the frame."""
+        inside = box.inside(*frame.shape)
+        if min(inside.width, inside.height) < _LEAST_SIDE or box.side > 4 * max(frame.shape):
             return None
-        box, facing = face_box(sight.eye, sight.nose), facing_of(sight.eye, sight.nose)
-        sight = _look(pointer, frame, box, facing)
-    return sight
-
-
-def _look(pointer: Pointer, frame: np.ndarray, box: Box, facing: str) -> _Sight | None:
-    """Eye and nose in a box, or None where the box shows next to nothing of the frame."""
-    inside = box.inside(*frame.shape)
-    if min(inside.width, inside.height) < _LEAST_SIDE or box.side > 4 * max(frame.shape):
-        return None
-    points, names = pointer(frame[None], box, facing), list(pointer.keypoints)
-    eye, nose = eye_and_nose(points.position[0].astype(float), names)
-    size = max(float(np.hypot(*(eye - nose))), 1e-3)
-    eyes = [k for k, name in enumerate(names) if name.startswith(("eye(", "pupil("))]
-    tip = names.index("nose(tip)")
-    seen, error = points.seen[0], points.expected_error[0] / size
-    odds = min(seen[eyes].mean(), seen[tip]) ** 3
-    score = odds * np.exp(-error[eyes].mean() / _EYE_ERROR - error[tip] / _NOSE_ERROR)
-    return _Sight(eye, nose, float(score))
+        points, names = self._points(frame, box, facing), self._names
+        eye, nose = eye_and_nose(points.position[0].astype(float), names)
+        size = max(float(np.hypot(*(eye - nose))), 1e-3)
+        eyes = [k for k, name in enumerate(names) if name.startswith(("eye(", "pupil("))]
+        tip = names.index("nose(tip)")
+        seen, error = points.seen[0], points.expected_error[0] / size
+        odds = min(seen[eyes].mean(), seen[tip]) ** 3
+        score = odds * np.exp(-error[eyes].mean() / _EYE_ERROR - error[tip] / _NOSE_ERROR)
+        return _Sight(eye, nose, float(score))
 
 
 def _squares(shape: tuple[int, ...], part: float) -> Iterator[Box]:

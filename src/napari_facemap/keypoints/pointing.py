@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +11,22 @@ import torch
 from napari_facemap.keypoints.box import Box, input_to_frame
 from napari_facemap.keypoints.calibration import log_excess
 from napari_facemap.keypoints.decode import decode_maps
-from napari_facemap.keypoints.device import choose_device
+from napari_facemap.keypoints.device import choose_device, out_of_memory
 from napari_facemap.keypoints.models import Model
 from napari_facemap.keypoints.network import INPUT_SIZE
-from napari_facemap.keypoints.normalize import prepare, prepare_as_facemap
+from napari_facemap.keypoints.normalize import Preparation, prepare_as_facemap
 from napari_facemap.keypoints.point_network import PointNetwork
-from napari_facemap.keypoints.reading import read_network
+from napari_facemap.keypoints.reading import Reading, read_outputs
+from napari_facemap.keypoints.runtimes.choice import open_runtime
+from napari_facemap.keypoints.runtimes.cuda import CudaReaders
+from napari_facemap.keypoints.runtimes.rounding import Rounding
 from napari_facemap.keypoints.view import BOX_SIDE, face_size
 
 _USUAL_FACE = INPUT_SIZE / BOX_SIDE
+
+# Measured: with more the values between layers leave a processor's caches.
+_BATCH_SIZE = {("cpu", "float32"): 4, ("cpu", "8-bit"): 8}
+_BATCH_BYTES = 1 << 24  # of a batch's frames, at most
 
 
 class TrackedPoints(NamedTuple):
@@ -45,7 +52,7 @@ class TrackedPoints(NamedTuple):
 
 
 class Pointer:
-    """Points at keypoints.
+    """Points at keypoints; may be called by several threads at once.
 
     Parameters
     ----------
@@ -55,18 +62,41 @@ class Pointer:
         What to compute on.
     facemap : bool
         Prepare and read pictures as Facemap does.
+    runtime : str, optional
+        See `open_runtime`.
+    calls : int
+        Threads that will call at once.
+    rounding : Rounding, optional
+        See `open_runtime`.
+
+    Attributes
+    ----------
+    runtime : Runtime
+        What carries out the network.
+    most_frames : int
+        Frames that the network is given at once; halved when memory runs out.
     """
 
-    def __init__(self, model: Model, device: str | torch.device = "auto", facemap: bool = False):
+    def __init__(
+        self,
+        model: Model,
+        device: str | torch.device = "auto",
+        facemap: bool = False,
+        runtime: str | None = None,
+        calls: int = 1,
+        rounding: Rounding | None = None,
+    ):
         self.keypoints, self.calibration = model.keypoints, model.calibration
         self.facemap = facemap
         self.device = choose_device(device) if isinstance(device, str) else device
-        # Channels-last is nearly twice as fast on a CPU and equal to within rounding.
-        network = copy.deepcopy(model.network)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.mirrors = isinstance(network, PointNetwork)
+        if facemap:
+            runtime = runtime or "eager"
+        self.runtime = open_runtime(model.network, self.device, runtime, calls, rounding)
+        self.mirrors = isinstance(model.network, PointNetwork)
+        self.most_frames = 1 << 30
+        self._preparation = lru_cache(maxsize=8)(self._prepared_for)
+        self._readers: dict[tuple[Box, str], CudaReaders] = {}
 
-    @torch.inference_mode()
     def __call__(self, frames: np.ndarray, box: Box, facing: str = "left") -> TrackedPoints:
         """Find the keypoints of frames.
 
@@ -82,23 +112,72 @@ class Pointer:
         Returns
         -------
         TrackedPoints
+
+        Raises
+        ------
+        RuntimeError
+            When there is not enough memory for a single frame.
         """
-        if not self.mirrors:
-            facing = "left"
-        # Apple's GPUs lack the antialiased resize.
-        first = "cpu" if self.device.type == "mps" else self.device
-        if self.facemap:
-            images = prepare_as_facemap(frames, box, first)
-        else:
-            images = prepare(frames, box, first, facing)
-        images = images.to(self.device, memory_format=torch.channels_last)
-        if self.facemap:
-            xy, peak = decode_maps(*self.network(images))
-            position = input_to_frame(_numpy(xy), box, facemap=True)
-            confidence = _numpy(torch.sigmoid(peak))
-            return _points(position, confidence, np.full_like(confidence, np.nan), confidence)
-        reading = read_network(self.network, images)
-        seen, spread, xy = _numpy(reading.seen), _numpy(reading.spread), _numpy(reading.xy)
+        while True:
+            n = min(self.most_frames, len(frames))
+            try:
+                parts = [
+                    self._points(frames[at : at + n], box, facing)
+                    for at in range(0, len(frames), n)
+                ]
+                return TrackedPoints(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+            except (RuntimeError, MemoryError) as error:
+                if n <= 1 or not out_of_memory(error):
+                    raise
+                self.most_frames = min(self.most_frames, (n + 1) // 2)
+
+    def settle(
+        self, height: int, width: int, box: Box, facing: str, batch_size: int | None
+    ) -> int:
+        """Get ready for many frames of one size seen in one box.
+
+        Parameters
+        ----------
+        height, width : int
+            The frames' size.
+        box : Box
+            Where to look.
+        facing : {"left", "right"}
+            Where the face looks.
+        batch_size : int or None
+            Frames of each call, or None to find out how many are best.
+
+        Returns
+        -------
+        int
+            How many frames the calls are to have.
+        """
+        if self.device.type != "cuda" or self.facemap:
+            usual = _BATCH_SIZE.get((self.device.type, self.runtime.precision), 16)
+            return batch_size or max(1, min(usual, _BATCH_BYTES // (height * width)))
+        preparation = self.preparation(height, width, box, facing)
+        rows, columns = preparation.crop(np.empty((0, height, width), np.uint8)).shape[1:]
+
+        def look(crop: torch.Tensor) -> Reading:
+            return read_outputs(self.runtime.run(preparation.pictures(crop)))
+
+        try:
+            readers = CudaReaders(look, rows, columns, self.device, batch_size)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return batch_size or 1  # without a graph the frames are read one by one
+        self._readers[box, facing] = readers
+        return readers.batch_size
+
+    def preparation(self, height: int, width: int, box: Box, facing: str = "left") -> Preparation:
+        """How frames of a size become the network's pictures of a box."""
+        return self._preparation(height, width, box, facing if self.mirrors else "left")
+
+    def points(self, reading: Reading, box: Box, facing: str = "left") -> TrackedPoints:
+        """Carry what was read to the full frame, and say how sure it is."""
+        facing = facing if self.mirrors else "left"
+        seen, spread, xy = map(_numpy, (reading.seen, reading.spread, reading.xy))
         position = input_to_frame(xy, box, facing)
         if self.calibration is None:
             return _points(position, seen, np.full_like(seen, np.nan), seen)
@@ -109,6 +188,28 @@ class Pointer:
         confidence = self.calibration.confidence(x, seen, self.keypoints)
         error = self.calibration.expected_error(x, self.keypoints) * size[:, None]
         return _points(position, confidence, error * (box.side / INPUT_SIZE), seen)
+
+    @torch.inference_mode()
+    def _points(self, frames: np.ndarray, box: Box, facing: str) -> TrackedPoints:
+        if self.facemap:
+            return self._as_facemap(frames, box)
+        preparation = self.preparation(*frames.shape[1:], box, facing)
+        readers = self._readers.get((box, facing))
+        if readers is not None and len(frames) <= readers.batch_size:
+            reading = readers(preparation.crop(frames))
+        else:
+            reading = read_outputs(self.runtime.run(preparation(frames)))
+        return self.points(reading, box, facing)
+
+    def _as_facemap(self, frames: np.ndarray, box: Box) -> TrackedPoints:
+        images = prepare_as_facemap(frames, box, self.device)
+        xy, peak = decode_maps(*self.runtime.run(images))
+        position = input_to_frame(_numpy(xy), box, facemap=True)
+        confidence = _numpy(torch.sigmoid(peak))
+        return _points(position, confidence, np.full_like(confidence, np.nan), confidence)
+
+    def _prepared_for(self, height: int, width: int, box: Box, facing: str) -> Preparation:
+        return Preparation(box, height, width, facing, self.device)
 
 
 def _numpy(values: torch.Tensor) -> np.ndarray:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from napari_facemap.keypoints.decode import decode_maps, peak_share
 from napari_facemap.keypoints.network import MAP_STRIDE
-from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.posterior import read_posterior
 
 
@@ -47,11 +46,15 @@ def read_network(network: nn.Module, images: Tensor) -> Reading:
     -------
     Reading
     """
-    if isinstance(network, PointNetwork):
-        posterior = read_posterior(*network(images))
+    return read_outputs(network(images))
+
+
+def read_outputs(outputs: tuple[Tensor, ...]) -> Reading:
+    """Find the points in what a network gave: two tensors from ours, three from Facemap's."""
+    if len(outputs) == 2:
+        posterior = read_posterior(*outputs)
         xy = (posterior.xy + 0.5) * MAP_STRIDE - 0.5
         return Reading(xy, posterior.spread * MAP_STRIDE, 1 - posterior.unseen)
-    maps = network(images)
-    xy, _ = decode_maps(*maps)
-    share = peak_share(maps[0])
+    xy, _ = decode_maps(*outputs)
+    share = peak_share(outputs[0].float())
     return Reading(xy.float(), torch.full_like(share, torch.nan), share)

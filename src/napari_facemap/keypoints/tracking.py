@@ -13,9 +13,12 @@ import xarray as xr
 
 from napari_facemap.keypoints.box import Box, check_box
 from napari_facemap.keypoints.device import choose_device
-from napari_facemap.keypoints.finder import find_face, find_facing
+from napari_facemap.keypoints.eight_bit import round_on_video
+from napari_facemap.keypoints.finder import SearchStopped, find_face, find_facing
 from napari_facemap.keypoints.models import Model, load_model
-from napari_facemap.keypoints.pointing import Pointer
+from napari_facemap.keypoints.pipeline import in_order, n_processors
+from napari_facemap.keypoints.point_network import PointNetwork
+from napari_facemap.keypoints.pointing import Pointer, TrackedPoints
 from napari_facemap.keypoints.poses import make_poses
 from napari_facemap.keypoints.view import FACINGS
 from napari_facemap.provenance import software
@@ -27,10 +30,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], bool | None]
 
-_FACING_FRAMES = 6  # frames that say where the face in a given box looks
+PRECISIONS = ("float32", "8-bit")
+"""What `track` knows as precision."""
 
-# A CPU gets slower with larger batches (the maps leave its caches), a GPU idles with smaller.
-_BATCH_SIZE = {"cpu": 4, "mps": 16, "cuda": 64}
+_FACING_FRAMES = 6  # frames that say where the face in a given box looks
+_GPU_CALLS = 2  # one batch is computed while another is copied
 
 
 def track(
@@ -42,6 +46,8 @@ def track(
     batch_size: int | None = None,
     compat: str | None = None,
     facing: str | None = None,
+    runtime: str | None = None,
+    precision: str | None = None,
 ) -> xr.Dataset:
     """Track the keypoints of a mouse's face through a video.
 
@@ -58,16 +64,26 @@ def track(
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
     progress : callable, optional
-        Called with the numbers of frames done and in all, after each batch. When it returns
-        False tracking stops: frames that were not reached are NaN and ``attrs["complete"]`` is 0.
+        Called with the numbers of frames done and in all, after each batch and many times while
+        the face is looked for. When it returns False tracking stops within a second: frames that
+        were not reached are NaN, ``attrs["complete"]`` is 0 and ``attrs["frames_tracked"]`` says
+        how many are done.
     batch_size : int, optional
-        Frames sent to the network at once. It changes the speed and not the points.
+        Frames sent to the network at once, by default as many as are fastest. It changes the
+        speed and not the points.
     compat : {None, "facemap"}
         "facemap" prepares and reads the network's pictures exactly as Facemap 1.0 does,
         its dependence on the batch included; its batch size is 1 and its box the whole frame
         unless given.
     facing : {"left", "right"}, optional
         Where the face looks, the nose pointing to that side. By default it is found out.
+    runtime : {"eager", "torch", "openvino"}, optional
+        What carries the network out, see `open_runtime`; by default the fastest. Points are those
+        of "eager" to within 0.1 pixels (95th percentile).
+    precision : {"float32", "8-bit"}, optional
+        "8-bit" rounds a float model to eight bits on some of the video's frames, which is about
+        four times as fast on a CPU and moves its points: by how much ``attrs["deviation_p95"]``
+        says, in pixels. The built-in model has eight bits always, and moves nothing.
 
     Returns
     -------
@@ -83,78 +99,46 @@ def track(
     Raises
     ------
     ValueError
-        When video, model, box, device, batch size, compat or facing are not usable.
+        When video, model, box, device, batch size, compat, facing, runtime or precision are not
+        usable.
     NoFaceError
         When no box is given and no face is found.
     """
+    _check(compat, facing, batch_size, precision)
+    loaded = model if isinstance(model, Model) else load_model(model)
+    if compat and isinstance(loaded.network, PointNetwork):
+        raise ValueError(
+            f'{loaded.name}: expected a model of Facemap\'s layout for compat="facemap", found '
+            "one of ours. Choose Facemap's .pt file."
+        )
+    chosen = choose_device(device)
+    source = as_video(video)
+    try:
+        run = _Run(source, loaded, chosen, compat, progress)
+        try:
+            run.set_up(box, facing, batch_size, runtime, precision)
+            run.read()
+        except SearchStopped:
+            pass
+        return run.poses()
+    finally:
+        if source is not video:
+            source.close()
+
+
+def _check(
+    compat: str | None, facing: str | None, batch_size: int | None, precision: str | None
+) -> None:
     if compat not in (None, "facemap"):
         raise ValueError(f'Expected compat None or "facemap"; found {compat!r}.')
     if facing not in (None, *FACINGS):
         raise ValueError(f"Expected a face that looks left or right; found {facing!r}.")
-    chosen = choose_device(device)
-    loaded = model if isinstance(model, Model) else load_model(model)
-    if batch_size is None:
-        batch_size = 1 if compat else _BATCH_SIZE[chosen.type]
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"Expected a batch size of at least 1; found {batch_size}.")
-    source = as_video(video)
-    try:
-        n_frames, height, width = source.shape
-        pointer = Pointer(loaded, chosen, compat == "facemap")
-        place = _place(source, pointer, loaded, box, facing)
-        attrs = _provenance(source, loaded, place, chosen, compat, batch_size)
-        position = np.full((n_frames, 2, len(loaded.keypoints)), np.nan, np.float32)
-        confidence = np.zeros((n_frames, len(loaded.keypoints)), np.float32)
-        error = np.full(confidence.shape, np.nan, np.float32)
-        done = 0
-        with closing(source.batches(batch_size)) as batches:
-            for start, frames in batches:
-                done = start + len(frames)
-                points = pointer(frames, place.box, place.facing)
-                position[start:done] = points.position
-                confidence[start:done] = points.confidence
-                error[start:done] = points.expected_error
-                if progress is not None and progress(done, n_frames) is False:
-                    break
-        bad = source.bad_frames
-    finally:
-        if source is not video:
-            source.close()
-    position[bad], confidence[bad], error[bad] = np.nan, 0, np.nan
-    if compat is None:
-        _keep_in_frame(position, confidence, height, width)
-    attrs |= {"complete": int(done == n_frames), "frames_tracked": done}
-    return make_poses(
-        position,
-        confidence,
-        loaded.keypoints,
-        source.times,
-        attrs=attrs,
-        expected_error=error if loaded.calibration and compat is None else None,
-    )
-
-
-def _place(
-    source: Any,
-    pointer: Pointer,
-    model: Model,
-    box: Sequence[float] | str | None,
-    facing: str | None,
-) -> _Place:
-    """Where to look, and which way the face looks there."""
-    n_frames, height, width = source.shape
-    if isinstance(box, str) and box != "whole":
-        raise ValueError(f'Expected a box of four numbers, "whole" or None; found {box!r}.')
-    if box is None and not pointer.facemap:
-        face = find_face(source, model, device=pointer.device.type)
-        return _Place(face.box, facing or face.facing, face.share)
-    region = check_box(None if isinstance(box, str) else box, height, width)
-    if facing is None and pointer.mirrors:
-        bad = set(source.bad_frames.tolist())
-        numbers = np.unique(np.linspace(0, n_frames - 1, _FACING_FRAMES).round().astype(int))
-        frames = [source[int(number)] for number in numbers if int(number) not in bad]
-        facing = find_facing(pointer, np.stack(frames), region) if frames else None
-    return _Place(region, facing or "left", None)
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"Expected precision {' or '.join(PRECISIONS)}; found {precision!r}.")
+    if compat and precision == "8-bit":
+        raise ValueError('Expected precision "float32" with compat="facemap".')
 
 
 class _Place(NamedTuple):
@@ -165,41 +149,148 @@ class _Place(NamedTuple):
     found: float | None
 
 
+class _Run:
+    """One video on its way through the network."""
+
+    def __init__(
+        self,
+        source: Video | ArrayVideo,
+        model: Model,
+        device: torch.device,
+        compat: str | None,
+        progress: Progress | None,
+    ):
+        self.source, self.model, self.device = source, model, device
+        self.compat, self.progress = compat, progress
+        self.n_frames, self.height, self.width = source.shape
+        shape = (self.n_frames, len(model.keypoints))
+        self.position = np.full((self.n_frames, 2, len(model.keypoints)), np.nan, np.float32)
+        self.confidence = np.zeros(shape, np.float32)
+        self.error = np.full(shape, np.nan, np.float32)
+        self.done = 0
+        self.place = _Place(check_box(None, self.height, self.width), "left", None)
+        self.attrs: dict[str, Any] = {"device": device.type}
+
+    def set_up(
+        self,
+        box: Sequence[float] | str | None,
+        facing: str | None,
+        batch_size: int | None,
+        runtime: str | None,
+        precision: str | None,
+    ) -> None:
+        """Find the face, and get the network ready for it."""
+        self.workers = n_processors() if self.device.type == "cpu" else _GPU_CALLS
+        options = {"facemap": bool(self.compat), "runtime": runtime, "calls": self.workers}
+        pointer = Pointer(self.model, self.device, **options)
+        self.place = self._find_place(pointer, box, facing)
+        rounded = getattr(self.model.network, "rounding", None) is not None
+        if precision == "8-bit" and not rounded:
+            place = (self.place.box, self.place.facing)
+            found = round_on_video(self.source, self.model, *place, self._pause)
+            pointer = Pointer(self.model, self.device, **options, rounding=found.rounding)
+            self.attrs["deviation_p95"] = found.deviation
+        elif precision == "float32" and rounded:
+            raise ValueError(f"{self.model.name}: a model of 8 bits; there are no others in it.")
+        if self.compat:
+            batch_size = batch_size or 1
+        shape = (self.height, self.width)
+        self.batch_size = pointer.settle(*shape, self.place.box, self.place.facing, batch_size)
+        self.pointer = pointer
+
+    def read(self) -> None:
+        """Find the points in all frames, or in those until somebody says stop."""
+        place, pointer = self.place, self.pointer
+
+        def work(frames: np.ndarray) -> TrackedPoints:
+            return pointer(frames, place.box, place.facing)
+
+        with (
+            closing(self.source.batches(self.batch_size)) as batches,
+            closing(in_order(batches, work, self.workers)) as results,
+        ):
+            for start, stop, points in results:
+                self.position[start:stop] = points.position
+                self.confidence[start:stop] = points.confidence
+                self.error[start:stop] = points.expected_error
+                self.done = stop
+                if self.progress is not None and self.progress(stop, self.n_frames) is False:
+                    break
+        self.attrs |= {
+            "runtime": pointer.runtime.name,
+            "precision": pointer.runtime.precision,
+            "batch_size": min(self.batch_size, pointer.most_frames),
+        }
+
+    def poses(self) -> xr.Dataset:
+        """What was found."""
+        bad = self.source.bad_frames
+        self.position[bad], self.confidence[bad], self.error[bad] = np.nan, 0, np.nan
+        if self.compat is None:
+            _keep_in_frame(self.position, self.confidence, self.height, self.width)
+        has_error = self.model.calibration is not None and self.compat is None
+        return make_poses(
+            self.position,
+            self.confidence,
+            self.model.keypoints,
+            self.source.times,
+            attrs=self._provenance(),
+            expected_error=self.error if has_error else None,
+        )
+
+    def _pause(self, *_: int) -> None:
+        if self.progress is not None and self.progress(0, self.n_frames) is False:
+            raise SearchStopped
+
+    def _find_place(
+        self, pointer: Pointer, box: Sequence[float] | str | None, facing: str | None
+    ) -> _Place:
+        """Where to look, and which way the face looks there."""
+        if isinstance(box, str) and box != "whole":
+            raise ValueError(f'Expected a box of four numbers, "whole" or None; found {box!r}.')
+        if box is None and not self.compat:
+            device = self.device.type
+            face = find_face(self.source, self.model, device=device, progress=self._pause)
+            return _Place(face.box, facing or face.facing, face.share)
+        region = check_box(None if isinstance(box, str) else box, self.height, self.width)
+        if facing is None and pointer.mirrors:
+            numbers = np.linspace(0, self.n_frames - 1, _FACING_FRAMES).round().astype(int)
+            numbers = np.setdiff1d(numbers, self.source.bad_frames)
+            frames = [self.source[int(number)] for number in numbers]
+            facing = find_facing(pointer, np.stack(frames), region) if frames else None
+        return _Place(region, facing or "left", None)
+
+    def _provenance(self) -> dict[str, Any]:
+        source, model, place = self.source, self.model, self.place
+        path = getattr(source, "path", None)
+        attrs = {
+            "software": software(),
+            "model": model.name,
+            "model_sha256": model.sha256,
+            "box": np.array(place.box, np.int64),
+            "facing": place.facing,
+            "box_found": int(place.found is not None),
+            "video": path.name if path else source.name,
+            "video_bytes": path.stat().st_size if path else 0,
+            "video_frames": self.n_frames,
+            "frame_height": self.height,
+            "frame_width": self.width,
+            "complete": int(self.done == self.n_frames),
+            "frames_tracked": self.done,
+            **self.attrs,
+        }
+        if place.found is not None:
+            attrs["face_found_in_share_of_frames"] = place.found
+        if not getattr(source, "times_known", True):
+            attrs["times_known"] = 0
+        if self.compat:
+            attrs["compat"] = self.compat
+        return attrs
+
+
 def _keep_in_frame(position: np.ndarray, confidence: np.ndarray, height: int, width: int) -> None:
     """Put points that lie outside the frame on its edge, in place, and trust them not at all."""
     edge = np.array([[width - 0.5], [height - 0.5]])
     outside = ((position < -0.5) | (position > edge)).any(axis=1)
     confidence[outside] = 0
     np.clip(position, 0, edge - 0.5, out=position)
-
-
-def _provenance(
-    source: Any,
-    model: Model,
-    place: _Place,
-    device: torch.device,
-    compat: str | None,
-    batch_size: int,
-) -> dict[str, Any]:
-    path = getattr(source, "path", None)
-    attrs = {
-        "software": software(),
-        "model": model.name,
-        "model_sha256": model.sha256,
-        "box": np.array(place.box, np.int64),
-        "facing": place.facing,
-        "box_found": int(place.found is not None),
-        "device": device.type,
-        "video": path.name if path else source.name,
-        "video_bytes": path.stat().st_size if path else 0,
-        "video_frames": source.shape[0],
-        "frame_height": source.shape[1],
-        "frame_width": source.shape[2],
-    }
-    if place.found is not None:
-        attrs["face_found_in_share_of_frames"] = place.found
-    if not getattr(source, "times_known", True):
-        attrs["times_known"] = 0
-    if compat:
-        attrs |= {"compat": compat, "batch_size": batch_size}
-    return attrs

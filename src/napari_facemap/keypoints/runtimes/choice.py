@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_facemap.keypoints.network import KeypointNetwork
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.runtimes.openvino_cpu import OpenVinoPlan
-from napari_facemap.keypoints.runtimes.plan import FloatPlan, Plan
+from napari_facemap.keypoints.runtimes.plan import FloatPlan
 from napari_facemap.keypoints.runtimes.rounding import RoundedPlan, Rounding
 from napari_facemap.keypoints.runtimes.torch_eight_bit import TorchEightBit, integers_are_exact
 

@@ -160,7 +160,9 @@ def levels_of(pictures: Tensor, rounding: Rounding) -> Tensor:
     """Pictures as whole numbers, ``level - zero``."""
     zero = int(rounding.zero[0])
     # A product, since some devices divide by multiplying.
-    return (pictures * float(np.float32(1 / rounding.unit(0)))).round_().clamp_(-zero, LEVELS - zero)
+    return (
+        (pictures * float(np.float32(1 / rounding.unit(0)))).round_().clamp_(-zero, LEVELS - zero)
+    )
 
 
 def _four_bits(x: float, finest: int, towards: Callable[[float], int]) -> tuple[float, float]:
@@ -198,7 +200,6 @@ class RoundedPlan(nn.Module):
     def _hold(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values.float(), persistent=False)
 
-
     def linear(self, k: int, layer: Layer, inputs: list[Tensor]) -> Tensor:
         """What a layer with weights gives before rounding, in units of its value's scale."""
         weight, bias = getattr(self, f"weight{k}"), getattr(self, f"bias{k}")
@@ -226,7 +227,9 @@ class RoundedPlan(nn.Module):
 
 
 @torch.inference_mode()
-def fit_rounding(plan: Plan, pictures: Tensor) -> Rounding:
+def fit_rounding(
+    plan: Plan, pictures: Tensor, after_layer: Callable[[], None] | None = None
+) -> Rounding:
     """Find what levels should stand for, so that rounding changes the results least.
 
     Parameters
@@ -235,25 +238,30 @@ def fit_rounding(plan: Plan, pictures: Tensor) -> Rounding:
         What will be carried out.
     pictures : Tensor, shape (n, 1, rows, columns)
         Prepared pictures such as the network will see.
+    after_layer : callable, optional
+        Called from time to time; what it raises ends the work.
 
     Returns
     -------
     Rounding
     """
-    exact = FloatPlan(plan)
+    pause = after_layer or (lambda: None)
+    exact = FloatPlan(plan).to(memory_format=torch.channels_last)
+    pictures = pictures.contiguous(memory_format=torch.channels_last)
     samples: list[Tensor] = [_sample(pictures)]
 
     def observed(k: int, layer: Layer, inputs: list[Tensor]) -> Tensor:
         result = exact.compute(k, layer, inputs)
         samples.append(_sample(result))
+        pause()
         return result
 
     carried_out(plan, pictures, observed)
-    scale, zero = _levels(plan, samples)
+    scale, zero = _levels(plan, samples, pause)
     units = [scale[k + 1].item() or 1.0 for k, *_ in weighted(plan)]
     biases = [bias / unit for (*_, bias), unit in zip(weighted(plan), units, strict=True)]
     rounding = Rounding(scale, zero, tuple(bias.float() for bias in biases))
-    return Rounding(scale, zero, _corrected(plan, exact, rounding, pictures))
+    return Rounding(scale, zero, _corrected(plan, exact, rounding, pictures, pause))
 
 
 def _sample(values: Tensor) -> Tensor:
@@ -262,7 +270,9 @@ def _sample(values: Tensor) -> Tensor:
     return values.contiguous().flatten()[at]
 
 
-def _levels(plan: Plan, samples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _levels(
+    plan: Plan, samples: Sequence[Tensor], pause: Callable[[], None]
+) -> tuple[Tensor, Tensor]:
     """Scale and zero of every value; values that are moved unchanged share theirs."""
     n_values = len(plan.layers) + 1
     group = list(range(n_values))
@@ -277,6 +287,7 @@ def _levels(plan: Plan, samples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         members = [other for other in range(n_values) if group[other] == group[value]]
         if value != members[0] or value in plan.outputs:
             continue
+        pause()
         values = torch.cat([samples[member] for member in members])
         step = _best_step(values)
         layer = plan.layers[value - 1]
@@ -306,7 +317,11 @@ def _best_step(values: Tensor) -> float:
 
 
 def _corrected(
-    plan: Plan, exact: FloatPlan, rounding: Rounding, pictures: Tensor
+    plan: Plan,
+    exact: FloatPlan,
+    rounding: Rounding,
+    pictures: Tensor,
+    pause: Callable[[], None],
 ) -> tuple[Tensor, ...]:
     """Biases with which rounding leaves each channel's mean as it was, layer after layer."""
     rounded = RoundedPlan(plan, rounding)
@@ -314,6 +329,7 @@ def _corrected(
     corrected = []
 
     def both(k: int, layer: Layer, inputs: list[Tensor]) -> Tensor:
+        pause()
         # The exact values travel in the first half of the batch, the rounded ones in the second.
         true, rough = [x[:n] for x in inputs], [x[n:] for x in inputs]
         if layer.weight is not None:

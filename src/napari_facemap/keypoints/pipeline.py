@@ -1,0 +1,71 @@
+"""Work on batches of frames by several threads, results in order, memory bounded."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+T = TypeVar("T")
+
+_READY = 2  # batches beyond one for each worker that wait decoded
+
+
+def n_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(
+    batches: Iterable[tuple[int, np.ndarray]],
+    work: Callable[[np.ndarray], T],
+    workers: int,
+) -> Iterator[tuple[int, int, T]]:
+    """Work on batches at the same time and give the results in the batches' order.
+
+    While workers are busy the next batches are taken from `batches`, but no more than a few.
+    Each worker computes with one thread: several workers use processors better than several
+    threads of one.
+
+    Parameters
+    ----------
+    batches : iterable of (int, ndarray)
+        Number of the first frame, and frames.
+    work : callable
+        Called by the workers with the frames.
+    workers : int
+        Threads.
+
+    Yields
+    ------
+    start, stop : int
+        Frames of the batch, `stop` not included.
+    result
+        What `work` returned. Errors are raised in their turn; closing the generator waits for
+        batches in work and drops the others.
+    """
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "frames", lambda: torch.set_num_threads(1))
+    waiting: deque[tuple[int, int, Future[T]]] = deque()
+    try:
+        for start, frames in batches:
+            waiting.append((start, start + len(frames), pool.submit(work, frames)))
+            while waiting and (len(waiting) >= workers + _READY or waiting[0][2].done()):
+                yield _finished(waiting.popleft())
+        while waiting:
+            yield _finished(waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def _finished(batch: tuple[int, int, Future[T]]) -> tuple[int, int, T]:
+    start, stop, future = batch
+    return start, stop, future.result()
