@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from napari_facemap.figures import draw_training
 from napari_facemap.files.atomic import check_writable
 from napari_facemap.files.deeplabcut import is_deeplabcut, read_deeplabcut
+from napari_facemap.keypoints.augment import plain_view, random_view
 from napari_facemap.keypoints.calibration import (
     FEWEST,
     Calibration,
@@ -22,9 +25,10 @@ from napari_facemap.keypoints.calibration import (
 )
 from napari_facemap.keypoints.evaluation import NEAR_PERCENT, Readings, read_faces, summary
 from napari_facemap.keypoints.labels import LabelledFace, read_labelled_faces
-from napari_facemap.keypoints.models import save_model
+from napari_facemap.keypoints.models import halved, save_model
 from napari_facemap.keypoints.network import INPUT_SIZE
 from napari_facemap.keypoints.point_network import PointNetwork
+from napari_facemap.keypoints.runtimes.rounding import fit_rounding
 from napari_facemap.keypoints.skeleton import KEYPOINTS
 from napari_facemap.keypoints.training import TrainingOptions, options_card, train
 from napari_facemap.keypoints.view import face_size
@@ -35,6 +39,7 @@ from napari_facemap.simulate.face import simulate_face
 VALIDATION_MICE = ("Bellinda", "Giuseppina", "Ladon", "Oephelia", "SS109", "views/mouse2")
 """Parts of file names of the mice that the built-in model was not trained on."""
 
+_ROUNDING_VIEWS = 64  # of each kind, that the 8-bit network is fitted to
 _HELD_OUT_SHARE = 0.2  # of the recordings, where nobody says which are to be held out
 
 
@@ -115,6 +120,8 @@ def train_model(
             workers,
             progress,
         )
+    print("rounding to 8 bits", flush=True)
+    network = round_network(network, kept, options)
     card = _card(network, kept, held_out, options, history)
     save_model(network, output, card)
     draw_training(history, output.with_suffix(".png"))
@@ -185,6 +192,42 @@ def simulated_faces(n_mice: int, per_mouse: int = 5, seed: int = 0) -> list[Labe
     return [face for mouse in mice for face in _pictures(mouse, per_mouse, rng)]
 
 
+def round_network(
+    network: PointNetwork, faces: Sequence[LabelledFace], options: TrainingOptions
+) -> PointNetwork:
+    """Make a trained network one of eight bits, about four times as fast on processors.
+
+    Parameters
+    ----------
+    network : PointNetwork
+        Trained; stays as it is.
+    faces : sequence of LabelledFace
+        That it was trained on; the rounding is fitted to some of them as they are and to random
+        views of some, from all recordings alike.
+    options : TrainingOptions
+        How it was trained.
+
+    Returns
+    -------
+    PointNetwork
+        With the weights that it has once it was saved.
+    """
+    rng = np.random.default_rng(options.seed)
+    recordings: dict[str, list[LabelledFace]] = {}
+    for face in faces:
+        if np.isfinite(face_size(face.xy, KEYPOINTS)):
+            recordings.setdefault(face.recording, []).append(face)
+    in_turn = [
+        of[k // len(recordings) % len(of)]
+        for k, of in zip(range(_ROUNDING_VIEWS), cycle(recordings.values()), strict=False)
+    ]
+    views = [plain_view(face, KEYPOINTS)[0] for face in in_turn]
+    views += [random_view(face, KEYPOINTS, rng, options.augmentation) for face in in_turn]
+    pictures = torch.from_numpy(np.stack([view.image for view in views]))[:, None]
+    copied = halved(network)
+    return copied.round_to(fit_rounding(copied.plan(), pictures))
+
+
 def calibrate(
     readings: Readings, recordings: Sequence[str]
 ) -> tuple[Calibration | None, float | None]:
@@ -242,6 +285,7 @@ def _card(
         "input_size": INPUT_SIZE,
         "widths": list(network.widths),
         "depths": list(network.depths),
+        "precision": "8-bit",
         "date": datetime.date.today().isoformat(),
         "software": software(),
         "training_pictures": _counts(kept),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 TARGET_SIGMA = 1.0
@@ -50,12 +49,15 @@ def read_posterior(place: Tensor, unseen: Tensor) -> Posterior:
     Posterior
     """
     n_rows, n_columns = place.shape[2:]
-    # Softmax in float32: half precision would lose the tails that the spread is made of.
-    share = torch.softmax(place.float().flatten(2), dim=2).view(place.shape)
+    # In float32: half precision would lose the tails that the spread is made of.
+    odds = place.float().contiguous().flatten(2)
+    flat = torch.softmax(odds, dim=2)
+    share = flat.view(place.shape)
     rows = torch.arange(n_rows, device=place.device, dtype=share.dtype)
     columns = torch.arange(n_columns, device=place.device, dtype=share.dtype)
     # The place with most of the distribution around it is steadier than its highest pixel.
-    index = F.avg_pool2d(share, 3, 1, 1).flatten(2).argmax(dim=2)
+    around = _near(n_rows, share) @ (share @ _near(n_columns, share))
+    index = around.flatten(2).max(dim=2).indices
     peak_row = torch.div(index, n_columns, rounding_mode="floor")
     peak_column = index % n_columns
     near_row = ((rows - peak_row[..., None]).abs() <= _REACH).to(share.dtype)
@@ -65,12 +67,17 @@ def read_posterior(place: Tensor, unseen: Tensor) -> Posterior:
     total = by_row.sum(dim=2).clamp_min(1e-12)
     x = (by_column * columns).sum(dim=2) / total
     y = (by_row * rows).sum(dim=2) / total
-    distance = torch.sqrt(
-        (rows[:, None] - y[..., None, None]) ** 2 + (columns - x[..., None, None]) ** 2
-    )
-    spread = (share * distance).sum(dim=(2, 3))
-    seen = torch.logsumexp(place.float().flatten(2), dim=2)
+    below, beside = (rows - y[..., None]) ** 2, (columns - x[..., None]) ** 2
+    distance = (below[..., :, None] + beside[..., None, :]).sqrt_()
+    spread = distance.mul_(share).sum(dim=(2, 3))
+    seen = odds.amax(dim=2) - torch.log(flat.amax(dim=2))  # log of the sum of all odds
     return Posterior(torch.stack([x, y], dim=1), spread, torch.sigmoid(unseen.float() - seen))
+
+
+def _near(n: int, like: Tensor) -> Tensor:
+    """Matrix (n, n) that adds up direct neighbours: faster on a CPU than pooling."""
+    at = torch.arange(n, device=like.device)
+    return ((at[:, None] - at).abs() <= 1).to(like.dtype)
 
 
 def posterior_loss(place: Tensor, unseen: Tensor, xy: Tensor, seen: Tensor) -> Tensor:
