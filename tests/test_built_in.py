@@ -61,7 +61,9 @@ def test_a_model_is_trained_and_written_with_a_true_card(faces, tmp_path, capsys
     assert errors["all"] == errors["b"]
     assert "nose(tip)" in errors["all"]["per_keypoint"]
     assert "paw" not in errors["all"]["groups"]
-    assert errors["all"]["score"] == pytest.approx(min(row["score"] for row in card["history"]))
+    assert errors["all"]["score"] == pytest.approx(
+        min(row["score"] for row in card["history"]), rel=0.05
+    )  # rounded to 8 bits since
     assert card["options"]["steps"] == 2
     assert card["calibration"]["n_labels"] >= 20
     model = load_model(output)
