@@ -133,6 +133,16 @@ def _add_track(verbs: Any) -> None:
     verb.add_argument("--facing", choices=("left", "right"), help="where the nose points")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     verb.add_argument("--batch-size", type=int, metavar="N")
+    verb.add_argument(
+        "--runtime",
+        choices=("eager", "torch", "openvino"),
+        help="what computes; by default the fastest that gives the same points",
+    )
+    verb.add_argument(
+        "--precision",
+        choices=("float32", "8-bit"),
+        help="of models in Facemap's layout; 8-bit is faster on a CPU and moves points a little",
+    )
     verb.add_argument("--compat", choices=("facemap",), help="points as Facemap makes them")
     verb.add_argument(
         "--output",
@@ -204,8 +214,13 @@ def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> 
             options.batch_size,
             options.compat,
             options.facing,
+            options.runtime,
+            options.precision,
         )
         warnings = video.warnings
+    if not poses.attrs["frames_tracked"]:
+        print(f"{path}: interrupted before the first frame was tracked, nothing was saved")
+        return INTERRUPTED
     if not poses.attrs["complete"] and output.exists():
         output = output.with_stem(f"{output.stem}_partial")  # the whole result from before stays
     write_poses(poses, output)
@@ -220,7 +235,16 @@ def _track_one(options: argparse.Namespace, path: Path, output: Path | None) -> 
         x0, y0, x1, y1 = poses.attrs["box"]
         print(f"face found: looks {poses.attrs['facing']}, --box {x0} {y0} {x1} {y1}")
     print(f"{output}: {poses.sizes['keypoint']} keypoints in {poses.sizes['time']} frames")
+    print(f"computed by {_how(poses.attrs)}")
     return 0
+
+
+def _how(attrs: dict[str, Any]) -> str:
+    """What computed the points, in words."""
+    how = f"{attrs['runtime']} on {attrs['device']} in {attrs['precision']}"
+    if "deviation_p95" in attrs:
+        how += f"; 95 % of points lie within {attrs['deviation_p95']:.2f} px of float32's"
+    return how
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

@@ -68,7 +68,8 @@ def round_on_video(
         pause()
         frames.append(source[number])
     exact = Pointer(model, "cpu", runtime="torch")
-    preparation = exact.preparation(*source.shape[1:], box, facing)
+    _, height, width = source.shape
+    preparation = exact.preparation(height, width, box, facing)
     pictures = torch.cat([preparation(frame[None]) for frame in frames])
     rounding = fit_rounding(model.network.plan(), pictures[::2], pause)
     rounded = Pointer(model, "cpu", rounding=rounding)

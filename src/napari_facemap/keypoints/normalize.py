@@ -92,7 +92,8 @@ def prepare(
     Tensor, shape (n, 1, 256, 256), float32
         See `Preparation.pictures`.
     """
-    return Preparation(box, *frames.shape[1:], facing, device)(frames)
+    height, width = frames.shape[1:]
+    return Preparation(box, height, width, facing, device)(frames)
 
 
 def prepare_as_facemap(frames: np.ndarray, box: Box, device: torch.device | str = "cpu") -> Tensor:

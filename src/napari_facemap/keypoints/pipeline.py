@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ def in_order(
     batches: Iterable[tuple[int, np.ndarray]],
     work: Callable[[np.ndarray], T],
     workers: int,
-) -> Iterator[tuple[int, int, T]]:
+) -> Generator[tuple[int, int, T], None, None]:
     """Work on batches at the same time and give the results in the batches' order.
 
     While workers are busy the next batches are taken from `batches`, but no more than a few.

@@ -193,7 +193,8 @@ class Pointer:
     def _points(self, frames: np.ndarray, box: Box, facing: str) -> TrackedPoints:
         if self.facemap:
             return self._as_facemap(frames, box)
-        preparation = self.preparation(*frames.shape[1:], box, facing)
+        height, width = frames.shape[1:]
+        preparation = self.preparation(height, width, box, facing)
         readers = self._readers.get((box, facing))
         if readers is not None and len(frames) <= readers.batch_size:
             reading = readers(preparation.crop(frames))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,8 @@ from napari_facemap.keypoints.pipeline import in_order, n_processors
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.pointing import Pointer, TrackedPoints
 from napari_facemap.keypoints.poses import make_poses
+from napari_facemap.keypoints.runtimes.rounding import Rounding
+from napari_facemap.keypoints.runtimes.torch_eight_bit import integers_are_exact
 from napari_facemap.keypoints.view import FACINGS
 from napari_facemap.provenance import software
 from napari_facemap.video.arrays import as_video
@@ -33,7 +36,11 @@ Progress = Callable[[int, int], bool | None]
 PRECISIONS = ("float32", "8-bit")
 """What `track` knows as precision."""
 
+SAME_POINTS = 0.1
+"""Pixels of the frame, 95th percentile: what a choice made for speed may move points by."""
+
 _FACING_FRAMES = 6  # frames that say where the face in a given box looks
+_WORTH_ROUNDING = 2000  # frames; finding out takes as long as a hundred
 _GPU_CALLS = 2  # one batch is computed while another is copied
 
 
@@ -83,7 +90,8 @@ def track(
     precision : {"float32", "8-bit"}, optional
         "8-bit" rounds a float model to eight bits on some of the video's frames, which is about
         four times as fast on a CPU and moves its points: by how much ``attrs["deviation_p95"]``
-        says, in pixels. The built-in model has eight bits always, and moves nothing.
+        says, in pixels (95th percentile). By default that is done on CPUs where points move by
+        0.1 pixels at most. The built-in model has eight bits always, and nothing moves.
 
     Returns
     -------
@@ -181,22 +189,43 @@ class _Run:
     ) -> None:
         """Find the face, and get the network ready for it."""
         self.workers = n_processors() if self.device.type == "cpu" else _GPU_CALLS
-        options = {"facemap": bool(self.compat), "runtime": runtime, "calls": self.workers}
-        pointer = Pointer(self.model, self.device, **options)
+        facemap = self.compat is not None
+        opened = partial(Pointer, self.model, self.device, facemap, runtime, self.workers)
+        pointer = opened()
         self.place = self._find_place(pointer, box, facing)
-        rounded = getattr(self.model.network, "rounding", None) is not None
-        if precision == "8-bit" and not rounded:
-            place = (self.place.box, self.place.facing)
-            found = round_on_video(self.source, self.model, *place, self._pause)
-            pointer = Pointer(self.model, self.device, **options, rounding=found.rounding)
-            self.attrs["deviation_p95"] = found.deviation
-        elif precision == "float32" and rounded:
-            raise ValueError(f"{self.model.name}: a model of 8 bits; there are no others in it.")
+        rounding = self._rounding(runtime, precision)
+        if rounding is not None:
+            pointer = opened(rounding)
         if self.compat:
             batch_size = batch_size or 1
         shape = (self.height, self.width)
         self.batch_size = pointer.settle(*shape, self.place.box, self.place.facing, batch_size)
         self.pointer = pointer
+
+    def _rounding(self, runtime: str | None, precision: str | None) -> Rounding | None:
+        """A float model's rounding, where it is asked for, or pays and changes next to nothing."""
+        if getattr(self.model.network, "rounding", None) is not None:
+            if precision == "float32":
+                raise ValueError(
+                    f"{self.model.name}: a model of 8 bits only, found {precision!r}."
+                )
+            return None
+        pays = (
+            self.device.type == "cpu"
+            and self.n_frames >= _WORTH_ROUNDING
+            and integers_are_exact()
+            and runtime in (None, "torch")
+            and not self.compat
+        )
+        if precision == "float32" or (precision is None and not pays):
+            return None
+        found = round_on_video(
+            self.source, self.model, self.place.box, self.place.facing, self._pause
+        )
+        if precision is None and not found.deviation <= SAME_POINTS:
+            return None
+        self.attrs["deviation_p95"] = found.deviation
+        return found.rounding
 
     def read(self) -> None:
         """Find the points in all frames, or in those until somebody says stop."""

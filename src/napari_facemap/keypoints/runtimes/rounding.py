@@ -278,8 +278,8 @@ def _levels(
     group = list(range(n_values))
     for k, layer in enumerate(plan.layers):
         if layer.weight is None:
-            members = {group[value] for value in layer.inputs}
-            group = [group[layer.inputs[0]] if g in members else g for g in group]
+            joined = {group[value] for value in layer.inputs}
+            group = [group[layer.inputs[0]] if g in joined else g for g in group]
             group[k + 1] = group[layer.inputs[0]]
     scale = torch.zeros(n_values, dtype=torch.float64)
     zero = torch.zeros(n_values, dtype=torch.int32)
