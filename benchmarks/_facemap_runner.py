@@ -11,10 +11,6 @@ import time
 
 import cv2
 import numpy as np
-import torch
-from facemap import utils
-from facemap.pose import pose, transforms
-from facemap.pose import pose_helper_functions as helpers
 
 WARM_UP = 8
 
@@ -34,6 +30,12 @@ class Stage:
 
 
 def main():
+    # Facemap looks for its weights, and would download them, when it is imported.
+    import torch
+    from facemap import utils
+    from facemap.pose import pose, transforms
+    from facemap.pose import pose_helper_functions as helpers
+
     video, n_frames, batch_size, output = sys.argv[1:]
     n_frames = int(n_frames)
     pose_model = pose.Pose(filenames=[[video]], bbox=[], bbox_set=False)

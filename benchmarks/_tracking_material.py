@@ -57,9 +57,7 @@ def make_hour(short: Path, path: Path, n_frames: int) -> None:
     with av.open(str(short)) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
         copied = target.add_stream_from_template(stream)
-        packets = [
-            (bytes(p), p.pts, p.dts, p.is_keyframe) for p in source.demux(stream) if p.size
-        ]
+        packets = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in source.demux(stream) if p.size]
         step = (max(pts for _, pts, *_ in packets) - packets[0][1]) // (len(packets) - 1)
         for k in range(n_frames):
             content, pts, dts, key = packets[k % len(packets)]
