@@ -19,12 +19,12 @@ import torch
 from napari_facemap.keypoints.box import Box
 from napari_facemap.keypoints.device import choose_device
 from napari_facemap.keypoints.models import Model, halved, load_model
-from napari_facemap.keypoints.pipeline import n_processors
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.pointing import Pointer
 from napari_facemap.keypoints.reading import read_outputs
 from napari_facemap.keypoints.runtimes.rounding import fit_rounding
 from napari_facemap.keypoints.tracking import track
+from napari_facemap.processors import n_processors
 from napari_facemap.video.video import open_video
 
 WARM_UP = 32  # frames after which the clock starts

@@ -41,11 +41,19 @@ class Decoder:
         Its index.
     threads : int
         Threads of the codec; 0 lets it choose.
+
+    Attributes
+    ----------
+    threads : int
+        As given; 1 after damage.
+    stopped : bool
+        Set by another thread, it ends `read` at the next packet, for good.
     """
 
     def __init__(self, path: Path, index: FrameIndex, threads: int = 0):
         self.path, self.index = path, index
-        self._threads = threads
+        self.threads = threads
+        self.stopped = False
         self._container, self._stream = open_container(path)
         self._begin()
 
@@ -57,7 +65,7 @@ class Decoder:
         self._begin()
 
     def _begin(self) -> None:
-        self._stream.codec_context.thread_count = self._threads
+        self._stream.codec_context.thread_count = self.threads
         self._stream.thread_type = "AUTO"
         # Files without usable times are counted from the start.
         self._counted = 0
@@ -115,7 +123,7 @@ class Decoder:
                 self._give(began_at - 1, start, stop, take, keep_passed)
         except _Damage:
             # Threads lose frames around damage by chance; one alone loses the same ones always.
-            self._threads = 1
+            self.threads = 1
             self._reopen()
             self.read(start, stop, take, keep_passed)
 
@@ -164,6 +172,8 @@ class Decoder:
         began = not self.index.seekable or self._first == 0
         spoilt = False
         for packet in packets(self._container, self._stream, self.index.places):
+            if self.stopped:
+                return
             leading = packet.pts is not None and packet.pts < self._first_pts
             if self.index.seekable and self._first > 0:
                 # Seeking may land early, and frames shown before the keyframe may refer further
@@ -178,7 +188,7 @@ class Decoder:
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                if self._threads != 1:
+                if self.threads != 1:
                     raise _Damage from None
                 spoilt = spoilt or self._is_referred_to(packet)
                 continue
@@ -189,7 +199,7 @@ class Decoder:
         except av.error.EOFError:
             return
         except av.error.FFmpegError:
-            if self._threads != 1:
+            if self.threads != 1:
                 raise _Damage from None
             return
         yield from self._numbered(frames)

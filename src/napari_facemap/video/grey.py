@@ -112,6 +112,17 @@ def luma_table(full_range: bool, blue: int, red: int) -> bytes:
 
 def _even_tint(frame: av.VideoFrame) -> tuple[int, int] | None:
     """The one value of each colour plane; None when the picture is coloured unevenly."""
-    blue, red = plane(frame, 1), plane(frame, 2)
-    tint = int(blue[0, 0]), int(red[0, 0])
-    return tint if (blue == tint[0]).all() and (red == tint[1]).all() else None
+    blue, red = _one_value(frame, 1), _one_value(frame, 2)
+    return None if blue is None or red is None else (blue, red)
+
+
+def _one_value(frame: av.VideoFrame, number: int) -> int | None:
+    """The value of all pixels of a plane; None when there are several."""
+    held = frame.planes[number]
+    pixels = plane(frame, number)
+    value = int(pixels[0, 0])
+    if held.line_size == held.width and pixels.size % 8 == 0:
+        # Eight at once.
+        wide = np.frombuffer(held, np.uint64, pixels.size // 8)
+        return value if (wide == np.uint64(value * 0x0101010101010101)).all() else None
+    return value if (pixels == value).all() else None

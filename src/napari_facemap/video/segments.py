@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Lock
 
 import numpy as np
 
+from napari_facemap.video.batches import Batches, Closed
 from napari_facemap.video.decoder import Decoder
 from napari_facemap.video.index import FrameIndex
 
@@ -29,12 +28,13 @@ def read_in_segments(
     n: int,
     start: int,
     stop: int,
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Generator[tuple[int, np.ndarray]]:
     """Give frames `start` to `stop` in batches of `n`, decoded ahead of need.
 
     The video is cut at keyframes into segments that are decoded side by side, one decoder with
     one thread each; where keyframes lie too far apart for memory, one decoder with all threads
-    works through it. Memory is bounded by a few segments.
+    works through it. Decoders wait while the batches not yet taken fill `batches.ROOM`. Closing
+    the generator stops them at their next packet.
 
     Parameters
     ----------
@@ -53,77 +53,98 @@ def read_in_segments(
     frames : ndarray of uint8, shape (up to n, rows, columns)
     """
     segments, workers = _cut(index, int(np.prod(frame_shape)), start, stop)
-    decoders = [Decoder(path, index, threads=1 if workers > 1 else 0) for _ in range(workers)]
-    idle: SimpleQueue[Decoder] = SimpleQueue()
-    for decoder in decoders:
-        idle.put(decoder)
-    batches = _Batches(n, start, stop, frame_shape)
+    batches = Batches(n, start, stop, frame_shape, segments)
+    decoders = _Decoders(path, index, threads=1 if workers > 1 else 0)
 
-    def decode(first: int, end: int) -> int:
-        missing = set(range(first, end))
-
-        def take(number: int, picture: np.ndarray) -> None:
-            if picture.shape == frame_shape:
-                batches.frame(number)[:] = picture
-                missing.discard(number)
-
-        decoder = idle.get()
+    def decode(first: int, end: int) -> None:
         try:
-            decoder.read(first, end, take)
-        finally:
-            idle.put(decoder)
-        for number in missing:
-            batches.frame(number)[:] = 0
-        bad.update(missing)
-        return end
+            bad.update(_decode(decoders, batches, frame_shape, first, end))
+            batches.decided(first, end)
+        except Closed:
+            pass
+        except BaseException as error:
+            batches.fail(error)
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    pending: deque[Future[int]] = deque()
-    ahead = iter(segments)
     try:
-        # One segment more than decoders, so that none of them waits for the reader.
-        for segment in itertools.islice(ahead, workers + 1):
-            pending.append(pool.submit(decode, *segment))
-        while pending:
-            decoded_to = pending.popleft().result()
-            for segment in itertools.islice(ahead, 1):
-                pending.append(pool.submit(decode, *segment))
-            yield from batches.complete(decoded_to)
+        for segment in segments:
+            pool.submit(decode, *segment)
+        yield from batches
     finally:
+        batches.close()
+        decoders.stop()
         pool.shutdown(wait=True, cancel_futures=True)
-        for decoder in decoders:
-            decoder.close()
+        decoders.close()
 
 
-class _Batches:
-    """Batches that several threads fill, made when their first frame comes."""
+def _decode(
+    decoders: _Decoders, batches: Batches, frame_shape: tuple[int, int], first: int, end: int
+) -> set[int]:
+    """Put the frames of a segment into the batches; those that do not decode, as zeros."""
+    missing = set(range(first, end))
+    upto = first
+    decoder = decoders.borrow()
+    # Several threads of the codec begin a segment anew when they meet damage.
+    final_at_once = decoder.threads == 1
 
-    def __init__(self, n: int, start: int, stop: int, frame_shape: tuple[int, int]):
-        self._n, self._start, self._stop, self._shape = n, start, stop, frame_shape
-        self._given = start
+    def take(number: int, picture: np.ndarray) -> None:
+        nonlocal upto
+        if picture.shape != frame_shape or number < upto:
+            return
+        batches.place(number, first)[:] = picture
+        missing.discard(number)
+        if final_at_once and number == upto:
+            upto += 1
+            batches.decided(first, upto)
+
+    try:
+        decoder.read(first, end, take)
+    finally:
+        decoders.give_back(decoder)
+    if decoder.stopped:
+        raise Closed
+    for number in missing:
+        batches.place(number, first)[:] = 0
+    return missing
+
+
+class _Decoders:
+    """Decoders that threads borrow, opened when there is none to spare."""
+
+    def __init__(self, path: Path, index: FrameIndex, threads: int):
+        self._path, self._index, self._threads = path, index, threads
+        self._all: list[Decoder] = []
+        self._idle: list[Decoder] = []
+        self._stopped = False
         self._lock = Lock()
-        self._batches: dict[int, np.ndarray] = {}
 
-    def frame(self, number: int) -> np.ndarray:
-        """Where a frame is to be put."""
-        which, place = divmod(number - self._start, self._n)
+    def borrow(self) -> Decoder:
+        """Take a decoder for the calling thread alone."""
         with self._lock:
-            if which not in self._batches:
-                length = min(self._n, self._stop - self._start - which * self._n)
-                self._batches[which] = np.empty((length, *self._shape), np.uint8)
-            return self._batches[which][place]
+            if self._idle:
+                return self._idle.pop()
+        decoder = Decoder(self._path, self._index, self._threads)
+        with self._lock:
+            self._all.append(decoder)
+            decoder.stopped = self._stopped
+        return decoder
 
-    def complete(self, decoded_to: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Take out the batches that lie before frame `decoded_to` with their first frames."""
-        while self._given < decoded_to:
-            which = (self._given - self._start) // self._n
-            first, end = self._given, min(self._given + self._n, self._stop)
-            if end > decoded_to:
-                return
-            self._given = end
-            with self._lock:
-                batch = self._batches.pop(which)
-            yield first, batch
+    def give_back(self, decoder: Decoder) -> None:
+        """Leave a decoder to the next thread."""
+        with self._lock:
+            self._idle.append(decoder)
+
+    def stop(self) -> None:
+        """Let all decoders stop where they are."""
+        with self._lock:
+            self._stopped = True
+            for decoder in self._all:
+                decoder.stopped = True
+
+    def close(self) -> None:
+        """Close the files; no thread may use a decoder any more."""
+        for decoder in self._all:
+            decoder.close()
 
 
 def _cut(
