@@ -17,6 +17,7 @@ from napari_facemap.keypoints.network import INPUT_SIZE
 from napari_facemap.keypoints.normalize import Preparation, prepare_as_facemap
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.reading import Reading, read_outputs
+from napari_facemap.keypoints.runtimes.batch_size import best_on_cpu
 from napari_facemap.keypoints.runtimes.choice import open_runtime
 from napari_facemap.keypoints.runtimes.cuda import CudaReaders
 from napari_facemap.keypoints.runtimes.rounding import Rounding
@@ -24,8 +25,6 @@ from napari_facemap.keypoints.view import BOX_SIDE, face_size
 
 _USUAL_FACE = INPUT_SIZE / BOX_SIDE
 
-# Measured: with more the values between layers leave a processor's caches.
-_BATCH_SIZE = {("cpu", "float32"): 4, ("cpu", "8-bit"): 8}
 _BATCH_BYTES = 1 << 24  # of a batch's frames, at most
 
 
@@ -153,8 +152,10 @@ class Pointer:
             How many frames the calls are to have.
         """
         if self.device.type != "cuda" or self.facemap:
-            usual = _BATCH_SIZE.get((self.device.type, self.runtime.precision), 16)
-            return batch_size or max(1, min(usual, _BATCH_BYTES // (height * width)))
+            if batch_size is not None:
+                return batch_size
+            found = 16 if self.device.type == "mps" else best_on_cpu(self.runtime.run, INPUT_SIZE)
+            return max(1, min(found, _BATCH_BYTES // (height * width)))
         preparation = self.preparation(height, width, box, facing)
         rows, columns = preparation.crop(np.empty((0, height, width), np.uint8)).shape[1:]
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_facemap.keypoints.device import out_of_memory
 from napari_facemap.keypoints.reading import Reading
+from napari_facemap.keypoints.runtimes.batch_size import best_batch_size
 
 Look = Callable[[Tensor], Reading]
 """From the parts of frames that lie in the box, uint8 on the GPU, to what was read there."""
 
-SIZES = (8, 16, 32, 64, 128, 256, 512)
-"""Frames at once that are tried."""
-
+_SIZES = (8, 16, 32, 64, 128, 256, 512)
 _GAIN = 1.1  # in frames a second, for which twice the memory is taken
 _WARM_UP = 3  # calls in which libraries choose their algorithms, before a graph is recorded
 
@@ -101,7 +99,7 @@ class CudaReaders:
             reader(frames)
             return time.perf_counter() - started
 
-        self.batch_size = batch_size or best_batch_size(seconds)
+        self.batch_size = batch_size or best_batch_size(seconds, _SIZES, _GAIN)
         self._free: queue.SimpleQueue[CudaReader] = queue.SimpleQueue()
         for _ in range(n):
             self._free.put(CudaReader(look, self.batch_size, rows, columns, device))
@@ -113,40 +111,6 @@ class CudaReaders:
             return reader(crop)
         finally:
             self._free.put(reader)
-
-
-def best_batch_size(seconds: Callable[[int], float], sizes: Sequence[int] = SIZES) -> int:
-    """Find how many frames at once are worth their memory.
-
-    Parameters
-    ----------
-    seconds : callable
-        Takes a number of frames and says how long they take together.
-    sizes : sequence of int
-        What is tried, in rising order.
-
-    Returns
-    -------
-    int
-        The first size beyond which frames a second grow by less than a tenth, or memory ends.
-
-    Raises
-    ------
-    RuntimeError
-        When there is not enough memory for the smallest.
-    """
-    best, rate = sizes[0], 0.0
-    for size in sizes:
-        try:
-            found = size / max(seconds(size), 1e-9)
-        except RuntimeError as error:
-            if size == sizes[0] or not out_of_memory(error):
-                raise
-            break
-        if found < _GAIN * rate:
-            break
-        best, rate = size, found
-    return best
 
 
 def _joined(reading: Reading) -> Tensor:
