@@ -8,7 +8,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_facemap.keypoints.box import Box
-from napari_facemap.keypoints.finder import Face, NoFaceError
+from napari_facemap.keypoints.finder import Face, NoFaceError, SearchStopped
 from napari_facemap.keypoints.poses import make_poses
 from napari_facemap.viewer.face_box import box_of
 from napari_facemap.viewer.session import session_of
@@ -26,8 +26,10 @@ class SlowTracker:
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def track(self, video, model=None, box=None, facing=None, device="auto", progress=None):
-        self.asked.append({"model": model, "box": box, "facing": facing, "device": device})
+    def track(
+        self, video, model=None, box=None, facing=None, device="auto", progress=None, **more
+    ):
+        self.asked.append({"model": model, "box": box, "facing": facing, "device": device, **more})
         self.threads.append(threading.current_thread())
         n_frames = video.shape[0]
         position = np.full((n_frames, 2, 3), np.nan, np.float32)
@@ -46,6 +48,10 @@ class SlowTracker:
             "complete": int(done == n_frames),
             "frames_tracked": done,
             "box_found": 0,
+            "runtime": "torch",
+            "device": "cpu",
+            "precision": "8-bit",
+            "deviation_p95": 0.42,
         }
         return make_poses(position, confidence, NAMES, video.times, attrs=attrs)
 
@@ -60,10 +66,12 @@ class Finder:
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def find_face(self, video, model=None, n_frames=16, device="auto"):
+    def find_face(self, video, model=None, n_frames=16, device="auto", progress=None):
         self.looked.append({"shape": video.shape, "model": model, "device": device})
         assert threading.current_thread() is not threading.main_thread()
-        self.go_on.wait(5)
+        while not self.go_on.wait(0.02):
+            if progress(1, n_frames) is False:
+                raise SearchStopped
         if self.face is None:
             raise NoFaceError("video: no face in any of 16 frames.")
         return self.face
@@ -303,13 +311,22 @@ def test_no_face_is_said_and_changes_nothing(dock, qtbot, tracker, finder, butto
     assert "Tracked 40 frames" in dock.run_row.text.text()
 
 
+def test_the_precision_is_passed_on_and_what_computed_is_said(dock, qtbot, tracker):
+    click_run(dock, qtbot)
+    assert "precision" not in tracker.asked[-1]
+    dock.precision.setCurrentText("8-bit")
+    click_run(dock, qtbot)
+    assert tracker.asked[-1]["precision"] == "8-bit"
+    assert "Computed by torch on cpu in 8-bit" in dock.run_row.text.text()
+    assert "0.42 pixels" in dock.run_row.text.text()
+
+
 @pytest.mark.parametrize("button", ["run", "find_face"])
 def test_cancel_while_looking_changes_nothing(dock, qtbot, tracker, finder, button):
     finder.go_on.clear()
     click(qtbot, dock.run_row.run if button == "run" else dock.find_face)
     click(qtbot, dock.run_row.cancel)
-    with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
-        finder.go_on.set()
+    qtbot.waitUntil(lambda: not dock.run_row.running)  # the search is not waited for
     assert boxes_of(dock) == []
     assert tracker.asked == []
     assert "Cancelled" in dock.run_row.text.text()

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import av
 import av.error
-import numpy as np
 
-from napari_facemap.video.grey import grey
 from napari_facemap.video.index import FrameIndex, open_container, packets
 
 # Codecs whose frames that no other refers to can be left out on the way without any effect.
 _SKIPS_EXACTLY = ("h264",)
 
-Taker = Callable[[int, np.ndarray], None]
+Taker = Callable[[int, av.VideoFrame], None]
 
 
 class _Damage(Exception):
@@ -41,19 +39,11 @@ class Decoder:
         Its index.
     threads : int
         Threads of the codec; 0 lets it choose.
-
-    Attributes
-    ----------
-    threads : int
-        As given; 1 after damage.
-    stopped : bool
-        Set by another thread, it ends `read` at the next packet, for good.
     """
 
     def __init__(self, path: Path, index: FrameIndex, threads: int = 0):
         self.path, self.index = path, index
-        self.threads = threads
-        self.stopped = False
+        self._threads = threads
         self._container, self._stream = open_container(path)
         self._begin()
 
@@ -65,7 +55,7 @@ class Decoder:
         self._begin()
 
     def _begin(self) -> None:
-        self._stream.codec_context.thread_count = self.threads
+        self._stream.codec_context.thread_count = self._threads
         self._stream.thread_type = "AUTO"
         # Files without usable times are counted from the start.
         self._counted = 0
@@ -110,9 +100,8 @@ class Decoder:
         start, stop : int
             Frame numbers.
         take : callable
-            Is given each frame's number and its grey picture, uint8 of shape (rows, columns),
-            which it must copy if it is to last. A frame that does not decode is left out; after
-            damage a frame may be given twice.
+            Is given each frame's number and the frame, see `grey`. A frame that does not decode
+            is left out; after damage a frame may be given twice.
         keep_passed : bool
             Give also the frames that had to be decoded on the way from the keyframe.
         """
@@ -123,7 +112,7 @@ class Decoder:
                 self._give(began_at - 1, start, stop, take, keep_passed)
         except _Damage:
             # Threads lose frames around damage by chance; one alone loses the same ones always.
-            self.threads = 1
+            self._threads = 1
             self._reopen()
             self.read(start, stop, take, keep_passed)
 
@@ -137,7 +126,7 @@ class Decoder:
             self.position = number + 1
             found |= number == start
             if start <= number < stop or (keep_passed and number < stop):
-                take(number, grey(frame))
+                take(number, frame)
             if number >= stop - 1:
                 break
         return key, found
@@ -172,8 +161,6 @@ class Decoder:
         began = not self.index.seekable or self._first == 0
         spoilt = False
         for packet in packets(self._container, self._stream, self.index.places):
-            if self.stopped:
-                return
             leading = packet.pts is not None and packet.pts < self._first_pts
             if self.index.seekable and self._first > 0:
                 # Seeking may land early, and frames shown before the keyframe may refer further
@@ -188,7 +175,7 @@ class Decoder:
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                if self.threads != 1:
+                if self._threads != 1:
                     raise _Damage from None
                 spoilt = spoilt or self._is_referred_to(packet)
                 continue
@@ -199,7 +186,7 @@ class Decoder:
         except av.error.EOFError:
             return
         except av.error.FFmpegError:
-            if self.threads != 1:
+            if self._threads != 1:
                 raise _Damage from None
             return
         yield from self._numbered(frames)

@@ -9,11 +9,13 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
+import av
 import dask.array as da
 import numpy as np
 
 from napari_facemap.video.decoder import Decoder
 from napari_facemap.video.frames import FrameAccess, lazy_array
+from napari_facemap.video.grey import grey, shape_of
 from napari_facemap.video.index import VideoError, build_index
 from napari_facemap.video.segments import read_in_segments
 
@@ -88,7 +90,7 @@ class Video(FrameAccess):
         assert self._decoder is not None
         sizes: list[tuple[int, int]] = []
         for key in self._index.keyframes.tolist():
-            self._decoder.read(key, key + 1, lambda _number, picture: sizes.append(picture.shape))
+            self._decoder.read(key, key + 1, lambda _number, frame: sizes.append(shape_of(frame)))
             if sizes:
                 return sizes[0]
         raise VideoError(f"{self.path}: not one of its {len(self.times)} frames can be decoded.")
@@ -135,9 +137,10 @@ class Video(FrameAccess):
         missing = set(range(first, stop)) - self._bad
         room = max(1, _CACHE_BYTES // (self.shape[1] * self.shape[2]))
 
-        def take(number: int, picture: np.ndarray) -> None:
-            if picture.shape != self.shape[1:]:
+        def take(number: int, frame: av.VideoFrame) -> None:
+            if shape_of(frame) != self.shape[1:]:
                 return
+            picture = grey(frame)
             if number >= first:
                 frames[number - start] = picture
                 missing.discard(number)

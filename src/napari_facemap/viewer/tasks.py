@@ -65,6 +65,9 @@ class Task(QObject):
 
     def _progress(self, done: int, total: int) -> bool:
         now = time.perf_counter()
+        if not done:  # something else comes first; what follows is timed without it
+            self._started = now
+            return not self.cancelled
         if done >= total or now - self._reported >= _EVERY:
             self._reported = now
             elapsed = max(now - self._started, 1e-9)
