@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from napari_facemap.keypoints.box import Box
 from napari_facemap.keypoints.network import INPUT_SIZE
 from napari_facemap.keypoints.resize import ONE, Resize
+
+Frames = TypeVar("Frames", np.ndarray, Tensor)
 
 LOW, HIGH = 0.01, 0.99
 """Quantiles of grey that become 0 and 1."""
@@ -47,7 +50,7 @@ class Preparation:
         self.device = torch.device(device)
         self._resize = Resize(box, height, width, facing, self.device)
 
-    def crop(self, frames: np.ndarray) -> np.ndarray:
+    def crop(self, frames: Frames) -> Frames:
         """Cut out what is needed of frames of shape (n, rows, columns); a view."""
         inside = self._resize.inside
         return frames[:, inside.y0 : inside.y1, inside.x0 : inside.x1]
@@ -74,9 +77,11 @@ class Preparation:
         grey = self._resize(crop).sub_(low * self._resize.inside_share).mul_(scale)
         return grey[:, None]
 
-    def __call__(self, frames: np.ndarray) -> Tensor:
+    def __call__(self, frames: np.ndarray | Tensor) -> Tensor:
         """Make pictures of full frames."""
-        return self.pictures(torch.from_numpy(_own(self.crop(frames))).to(self.device))
+        crop = self.crop(frames)
+        held = crop if isinstance(crop, Tensor) else torch.from_numpy(_own(crop))
+        return self.pictures(held.to(self.device))
 
 
 def prepare(

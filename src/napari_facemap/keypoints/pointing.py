@@ -96,13 +96,15 @@ class Pointer:
         self._preparation = lru_cache(maxsize=8)(self._prepared_for)
         self._readers: dict[tuple[Box, str], CudaReaders] = {}
 
-    def __call__(self, frames: np.ndarray, box: Box, facing: str = "left") -> TrackedPoints:
+    def __call__(
+        self, frames: np.ndarray | torch.Tensor, box: Box, facing: str = "left"
+    ) -> TrackedPoints:
         """Find the keypoints of frames.
 
         Parameters
         ----------
-        frames : ndarray of uint8, shape (n, rows, columns)
-            Full frames.
+        frames : ndarray or Tensor of uint8, shape (n, rows, columns)
+            Full frames; a tensor is on the device.
         box : Box
             Where to look.
         facing : {"left", "right"}
@@ -191,9 +193,9 @@ class Pointer:
         return _points(position, confidence, error * (box.side / INPUT_SIZE), seen)
 
     @torch.inference_mode()
-    def _points(self, frames: np.ndarray, box: Box, facing: str) -> TrackedPoints:
+    def _points(self, frames: np.ndarray | torch.Tensor, box: Box, facing: str) -> TrackedPoints:
         if self.facemap:
-            return self._as_facemap(frames, box)
+            return self._as_facemap(np.asarray(frames), box)
         height, width = frames.shape[1:]
         preparation = self.preparation(height, width, box, facing)
         readers = self._readers.get((box, facing))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,10 @@ from napari_facemap.keypoints.view import FACINGS
 from napari_facemap.processors import n_processors
 from napari_facemap.provenance import software
 from napari_facemap.video.arrays import as_video
+from napari_facemap.video.video import Video
 
 if TYPE_CHECKING:
     from napari_facemap.video.arrays import ArrayVideo
-    from napari_facemap.video.video import Video
 
 Progress = Callable[[int, int], bool | None]
 
@@ -236,7 +236,7 @@ class _Run:
             return pointer(frames, place.box, place.facing)
 
         with (
-            closing(self.source.batches(self.batch_size)) as batches,
+            closing(self._batches()) as batches,
             closing(in_order(batches, work, self.workers)) as results,
         ):
             for start, stop, points in results:
@@ -251,6 +251,17 @@ class _Run:
             "precision": pointer.runtime.precision,
             "batch_size": min(self.batch_size, pointer.most_frames),
         }
+
+    def _batches(self) -> Generator[tuple[int, Any]]:
+        """The frames, decoded where that is fastest."""
+        self.attrs["decoder"] = "cpu"
+        if self.device.type == "cuda" and isinstance(self.source, Video) and not self.compat:
+            from napari_facemap.video.nvdec import gpu_decodes_faster, gpu_then_cpu
+
+            if gpu_decodes_faster(self.source, self.batch_size):
+                self.attrs["decoder"] = "gpu"
+                return gpu_then_cpu(self.source, self.batch_size)
+        return self.source.batches(self.batch_size)
 
     def poses(self) -> xr.Dataset:
         """What was found."""

@@ -10,8 +10,10 @@ import numpy as np
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _GREY = ("gray", "gray8")
 _LUMA_FIRST = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
-# BT.601 weights of blue, green and red in 15-bit fixed point.
-_WEIGHTS = np.array([3735, 19235, 9798], np.float32) / np.float32(1 << 15)
+WEIGHTS, WEIGHTS_ONE = (3735, 19235, 9798), 1 << 15
+"""BT.601 weights of blue, green and red, and what they add up to."""
+
+_WEIGHTS = np.array(WEIGHTS, np.float32) / np.float32(WEIGHTS_ONE)
 _BLOCK = 1 << 14
 
 
