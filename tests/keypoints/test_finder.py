@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_facemap.keypoints.box import Box
-from napari_facemap.keypoints.finder import NoFaceError, find_face, find_facing
+from napari_facemap.keypoints.finder import NoFaceError, SearchStopped, find_face, find_facing
 from napari_facemap.keypoints.models import Model, load_model
 from napari_facemap.keypoints.network import KeypointNetwork
 from napari_facemap.keypoints.pointing import Pointer
@@ -17,6 +17,7 @@ from napari_facemap.simulate.face import simulate_face
 from napari_facemap.simulate.geometry import Head
 from napari_facemap.simulate.texture import paint_background
 from napari_facemap.video.arrays import ArrayVideo
+from napari_facemap.video.video import Video
 from napari_facemap.video.write import write_video
 
 
@@ -162,3 +163,38 @@ def test_points_in_the_found_box_are_where_they_belong(pointer, mouse, mouse_fra
     error = np.hypot(*np.moveaxis(points.position - true, 1, 0)) / size
     assert np.nanmedian(error) < 0.05
     assert np.nanpercentile(error, 90) < 0.1
+
+
+def test_progress_is_called_several_times_for_each_frame(mouse_frames):
+    calls = []
+    found = find_face(mouse_frames, progress=lambda *call: calls.append(call))
+    assert found == find_face(mouse_frames)
+    assert calls == sorted(calls)
+    assert {total for _, total in calls} == {4}
+    assert {done for done, _ in calls} == {0, 1, 2, 3}
+    assert len(calls) > 8
+
+
+@pytest.mark.parametrize("last", [1, 9])
+def test_the_search_stops_at_once_when_told(mouse_frames, last):
+    calls = []
+
+    def progress(done, total):
+        calls.append(done)
+        return len(calls) < last
+
+    with pytest.raises(SearchStopped):
+        find_face(mouse_frames, progress=progress)
+    assert len(calls) == last
+
+
+def test_a_search_that_was_stopped_closes_the_file(tmp_path, mouse_frames, monkeypatch):
+    path = tmp_path / "mouse.mp4"
+    write_video(path, mouse_frames, 10.0)
+    closed = []
+    monkeypatch.setattr(
+        Video, "close", lambda video, close=Video.close: closed.append(close(video))
+    )
+    with pytest.raises(SearchStopped):
+        find_face(path, progress=lambda *_: False)
+    assert closed

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_facemap.keypoints.calibration import Calibration
 from napari_facemap.keypoints.models import (
     BUILT_IN,
     ModelError,
+    halved,
     list_models,
     load_model,
     save_model,
@@ -166,3 +169,64 @@ def test_any_other_file_is_refused_in_one_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ModelError):
         load_model(path)
+
+
+def test_a_halved_copy_has_the_weights_that_are_saved(tmp_path):
+    torch.manual_seed(0)
+    network = PointNetwork(3, (2, 3, 4, 5, 6), (1, 0, 1, 0)).train()
+    copied = halved(network)
+    assert not copied.training
+    assert network.training
+    assert (copied.n_keypoints, copied.widths, copied.depths) == (3, network.widths, (1, 0, 1, 0))
+    save_model(network, tmp_path / "mine.safetensors", {"keypoints": NAMES})
+    saved = load_model(tmp_path / "mine.safetensors").network.state_dict()
+    changed = 0
+    for name, value in copied.state_dict().items():
+        assert torch.equal(value, saved[name])
+        changed += not torch.equal(value, network.state_dict()[name])
+    assert changed > 10
+
+
+def test_a_halved_copy_is_not_rounded_and_the_model_stays(saved):
+    model = load_model()
+    rounding = model.network.rounding
+    assert rounding is not None
+    copied = halved(model.network)
+    assert copied.rounding is None
+    assert model.network.rounding is rounding
+    pictures = torch.rand(1, 1, 256, 256)
+    with torch.inference_mode():
+        one, other = copied(pictures)[0], model.network(pictures)[0]
+    assert not torch.equal(one, other)
+    assert torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1] > 0.98
+
+
+def test_facemaps_layout_has_no_rounding_in_its_file(saved):
+    with safe_open(saved, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    assert not [name for name in state if name.startswith("rounding.")]
+    save_file(state | {"rounding.scale": torch.ones(3)}, saved, metadata=metadata)
+    with pytest.raises(ModelError, match=r"mine\.safetensors: .*rounding\.scale"):
+        load_model(saved)
+
+
+def test_a_damaged_rounding_is_refused_with_the_files_name(tmp_path):
+    model = load_model()
+    state = {n: v.clone() for n, v in model.network.state_dict().items()}
+    rounding = model.network.rounding.state()
+    for name, change in (
+        ("rounding.scale", lambda v: v[1:]),
+        ("rounding.scale", lambda v: v * torch.nan),
+        ("rounding.zero", lambda v: v + 300),
+        ("rounding.bias.0", lambda v: v[1:].clone()),
+        ("rounding.bias.0", lambda v: v * torch.inf),
+    ):
+        damaged = state | rounding | {name: change(rounding[name]).contiguous()}
+        path = tmp_path / "damaged.safetensors"
+        save_file(damaged, path, metadata={"card": json.dumps({"keypoints": KEYPOINTS})})
+        with pytest.raises(
+            ModelError, match=r"damaged\.safetensors: expected a rounding"
+        ) as error:
+            load_model(path)
+        assert "\n" not in str(error.value)

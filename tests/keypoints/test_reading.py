@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from napari_facemap.keypoints.network import KeypointNetwork
-from napari_facemap.keypoints.posterior import LEAST_SPREAD
-from napari_facemap.keypoints.reading import read_network
+from napari_facemap.keypoints.posterior import _REACH, LEAST_SPREAD
+from napari_facemap.keypoints.reading import read_network, read_outputs
 
 
 def test_points_are_in_pixels_of_the_input(pointing_to):
@@ -40,3 +40,56 @@ def test_facemaps_layout_has_no_spread():
     assert reading.xy.shape == (2, 2, 3)
     assert torch.isnan(reading.spread).all()
     assert ((reading.seen >= 0) & (reading.seen <= 1)).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (5, 9)])
+def test_ours_is_read_as_its_definition_says(shape):
+    generator = torch.Generator().manual_seed(3)
+    place = 4 * torch.randn(2, 3, *shape, generator=generator)
+    unseen = 6 + 2 * torch.randn(2, 3, generator=generator)
+    reading = read_outputs((place, unseen))
+    rows, columns = torch.meshgrid(*map(torch.arange, shape), indexing="ij")
+    for n in range(2):
+        for k in range(3):
+            odds = place[n, k].double()
+            share = torch.softmax(odds.flatten(), 0).view(shape)
+            # The place with most of the distribution in it and its eight neighbours.
+            padded = nn.functional.pad(share, (1, 1, 1, 1))
+            around = sum(
+                padded[i : i + shape[0], j : j + shape[1]] for i in range(3) for j in range(3)
+            )
+            row, column = divmod(int(around.argmax()), shape[1])
+            near = ((rows - row).abs() <= _REACH) & ((columns - column).abs() <= _REACH)
+            weight = share * near
+            x, y = ((weight * at).sum() / weight.sum() for at in (columns, rows))
+            spread = (share * torch.hypot(rows - y, columns - x)).sum()
+            seen = 1 - torch.sigmoid(unseen[n, k] - torch.logsumexp(odds.flatten(), 0))
+            expected = torch.stack([4 * x + 1.5, 4 * y + 1.5, 4 * spread, seen])
+            found = torch.cat([reading.xy[n, :, k], reading.spread[n, k, None]])
+            found = torch.cat([found, reading.seen[n, k, None]])
+            torch.testing.assert_close(found.double(), expected, atol=1e-3, rtol=1e-4)
+
+
+def test_how_values_lie_in_memory_and_their_precision_do_not_matter():
+    place, unseen = torch.randn(3, 4, 64, 64), torch.randn(3, 4)
+    place = (8 * place).half().float()
+    plain = read_outputs((place, unseen))
+    for other in (place.contiguous(memory_format=torch.channels_last), place.half()):
+        for one, two in zip(read_outputs((other, unseen)), plain, strict=True):
+            assert two.dtype == torch.float32
+            torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-5)
+    maps = [torch.rand(2, 3, 64, 64) for _ in range(3)]
+    plain = read_outputs(tuple(maps))
+    laid = read_outputs(tuple(m.contiguous(memory_format=torch.channels_last) for m in maps))
+    torch.testing.assert_close(laid.xy, plain.xy)
+    torch.testing.assert_close(laid.seen, plain.seen)
+
+
+def test_odds_of_any_size_are_read():
+    """Sums of all odds in float32 must neither overflow nor vanish."""
+    for level in (-300.0, 0.0, 300.0):
+        place = torch.full((1, 1, 64, 64), level - 60.0)
+        place[0, 0, 20, 30] = level
+        reading = read_outputs((place, torch.full((1, 1), level)))
+        torch.testing.assert_close(reading.seen, torch.tensor([[0.5]]))
+        torch.testing.assert_close(reading.xy.flatten(), torch.tensor([121.5, 81.5]))

@@ -42,7 +42,7 @@ SAME_POINTS = 0.1
 
 _FACING_FRAMES = 6  # frames that say where the face in a given box looks
 _WORTH_ROUNDING = 2000  # frames; finding out takes as long as a hundred
-_GPU_CALLS = 2  # one batch is computed while another is copied
+_CUDA_CALLS = 2  # one batch is computed while another is copied
 
 
 def track(
@@ -189,7 +189,8 @@ class _Run:
         precision: str | None,
     ) -> None:
         """Find the face, and get the network ready for it."""
-        self.workers = n_processors() if self.device.type == "cpu" else _GPU_CALLS
+        workers = {"cpu": n_processors(), "cuda": _CUDA_CALLS}
+        self.workers = workers.get(self.device.type, 1)
         facemap = self.compat is not None
         opened = partial(Pointer, self.model, self.device, facemap, runtime, self.workers)
         pointer = opened()
@@ -220,6 +221,8 @@ class _Run:
         )
         if precision == "float32" or (precision is None and not pays):
             return None
+        if runtime not in (None, "torch"):
+            raise ValueError(f'Expected the runtime "torch" for 8 bits; found {runtime!r}.')
         found = round_on_video(
             self.source, self.model, self.place.box, self.place.facing, self._pause
         )

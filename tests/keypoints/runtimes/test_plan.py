@@ -52,7 +52,9 @@ def test_pictures_may_have_other_sizes(make_network, make_pictures, layout):
     network, pictures = make_network(layout), make_pictures(1, side=128)[..., :96]
     with torch.inference_mode():
         found, expected = FloatPlan(network.plan())(pictures), network(pictures)
-    _same(found[:1], expected[:1] if layout == "ours" else [torch.cat(_maps(network, pictures), 1)])
+    _same(
+        found[:1], expected[:1] if layout == "ours" else [torch.cat(_maps(network, pictures), 1)]
+    )
 
 
 def _maps(network, pictures):
@@ -141,5 +143,6 @@ def test_layers_with_weights_are_those_with_a_number(make_network, layout):
     found = [k for k, *_ in weighted(plan)]
     assert found == [k for k, layer in enumerate(plan.layers) if layer.kind in ("conv", "mean")]
     kinds = {layer.kind for layer in plan.layers}
-    assert kinds == ({"conv", "double", "mean"} if layout == "ours" else
-                     {"conv", "double", "pool", "join"})
+    assert kinds == (
+        {"conv", "double", "mean"} if layout == "ours" else {"conv", "double", "pool", "join"}
+    )

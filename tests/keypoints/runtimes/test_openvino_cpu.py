@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from napari_facemap.keypoints.runtimes.openvino_cpu import OpenVinoPlan
+from napari_facemap.keypoints.runtimes.plan import FloatPlan, Layer, Plan
+
+pytest.importorskip("openvino")
+
+
+def _assert_close(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+        assert other.std() > 0.01
+
+
+def test_it_finds_what_torch_finds_for_any_batch(make_network, make_pictures, layout):
+    plan = make_network(layout).plan()
+    run, exact = OpenVinoPlan(plan), FloatPlan(plan)
+    with torch.inference_mode():
+        for n in (1, 3, 8):
+            pictures = make_pictures(n, n)
+            _assert_close(run(pictures), exact(pictures))
+        # channels-last is how the others like it
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        _assert_close(run(pictures), exact(pictures))
+
+
+def test_every_kind_of_layer_is_translated(make_pictures):
+    torch.manual_seed(0)
+    plan = Plan()
+    weights = [
+        torch.randn(4, n, k, k).double() / (n**0.5 * k)
+        for n, k in ((1, 5), (1, 3), (2, 3), (8, 1))
+    ]
+    bias = torch.randn(4).double()
+    first = plan.conv(0, weights[0], bias, stride=2, relu=True)
+    each = plan.conv(first, weights[1], bias, groups=4)
+    pairs = plan.conv(each, weights[2], None, groups=2, plus=first)
+    pooled = plan.add(Layer("pool", (plan.conv(pairs, -weights[1], bias - 2, groups=4),)))
+    doubled = plan.add(Layer("double", (pooled,)))
+    joined = plan.add(Layer("join", (doubled, each)))
+    mean = plan.add(Layer("mean", (joined,), torch.randn(3, 8).double(), torch.randn(3).double()))
+    plan.outputs = (mean, plan.conv(joined, weights[3], bias, relu=True))
+    pictures = make_pictures(2)
+    with torch.inference_mode():
+        _assert_close(OpenVinoPlan(plan)(pictures), FloatPlan(plan)(pictures))
+
+
+def test_several_threads_at_once_find_the_same(make_network, make_pictures, layout):
+    run = OpenVinoPlan(make_network(layout).plan(), calls=3)
+    pictures = [make_pictures(n, n) for n in (1, 2, 3, 2, 1, 4, 2, 3)]
+    alone = [run(picture) for picture in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(run, pictures))
+    for one, other in zip(alone, together, strict=True):
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_results_stay_when_more_is_computed(make_network, make_pictures, layout):
+    run = OpenVinoPlan(make_network(layout).plan())
+    first = run(make_pictures(2, 0))
+    before = [value.clone() for value in first]
+    run(make_pictures(2, 1))
+    assert all(torch.equal(one, other) for one, other in zip(first, before, strict=True))
