@@ -69,3 +69,11 @@ def test_results_stay_when_more_is_computed(make_network, make_pictures, layout)
     before = [value.clone() for value in first]
     run(make_pictures(2, 1))
     assert all(torch.equal(one, other) for one, other in zip(first, before, strict=True))
+
+
+def test_the_first_call_is_made_before_threads_can_make_it(monkeypatch, make_network):
+    # Two threads that made OpenVINO's first call of a process waited for one another for ever.
+    called = []
+    monkeypatch.setattr(OpenVinoPlan, "__call__", lambda self, pictures: called.append(pictures))
+    OpenVinoPlan(make_network("own").plan())
+    assert len(called) == 1

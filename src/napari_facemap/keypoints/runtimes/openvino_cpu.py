@@ -10,6 +10,8 @@ from torch import Tensor
 
 from napari_facemap.keypoints.runtimes.plan import Layer, Plan
 
+_SMALL = 64  # pixels that a network can halve as often as it does
+
 
 class OpenVinoPlan:
     """A plan compiled by OpenVINO, computing in float32.
@@ -33,6 +35,9 @@ class OpenVinoPlan:
         }
         self._n_outputs = len(plan.outputs)
         self._compiled = openvino.Core().compile_model(_translated(plan), "CPU", options)
+        # The first call in a process sets OpenVINO's own tables up, and two threads at once that
+        # do so wait for one another for ever.
+        self(torch.zeros(1, 1, _SMALL, _SMALL))
 
     def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Carry out the plan on pictures of shape (n, 1, rows, columns), float32."""
