@@ -205,3 +205,9 @@ def test_a_file_that_went_away_is_said_and_may_come_back(tmp_path, frames_of, nu
         (tmp_path / "elsewhere.mp4").rename(path)
         assert numbers(video[70]) == 70
         assert [start for start, _ in video.batches(50)] == [0, 50]
+
+
+def test_keyframes_are_those_of_the_file(tmp_path, frames_of):
+    write_video(tmp_path / "a.mp4", frames_of(50), 50.0, gop=20)
+    with open_video(tmp_path / "a.mp4") as video:
+        assert video.keyframes.tolist() == [0, 20, 40]

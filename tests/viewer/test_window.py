@@ -93,7 +93,9 @@ def test_a_found_face_box_is_dragged_and_tracked(window, video_file, drag, qtbot
     from napari_facemap.keypoints.poses import make_poses
 
     face = namedtuple("Face", "box facing share")(Box(-20, 10, 60, 90), "left", 1.0)
-    module = SimpleNamespace(find_face=lambda *a, **k: face, NoFaceError=ValueError)
+    module = SimpleNamespace(
+        find_face=lambda *a, **k: face, NoFaceError=ValueError, SearchStopped=KeyError
+    )
     monkeypatch.setitem(sys.modules, "napari_facemap.keypoints.finder", module)
     monkeypatch.setattr(models, "list_models", lambda: ["mine"])
     boxes = []

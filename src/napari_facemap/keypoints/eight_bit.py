@@ -30,7 +30,7 @@ class RoundedModel(NamedTuple):
         For `open_runtime`.
     deviation : float
         95th percentile of the distance between points in eight bits and in float32, in pixels of
-        the frame, on frames that the rounding was not fitted to.
+        the frame, on frames that the rounding was not fitted to; NaN where there are none.
     """
 
     rounding: Rounding
@@ -75,8 +75,9 @@ def round_on_video(
     rounded = Pointer(model, "cpu", rounding=rounding)
     distances = []
     with torch.inference_mode():
-        for picture in pictures[1::2].split(1):
+        for k in range(1, len(pictures), 2):
             pause()
+            picture = pictures[k : k + 1]
             points = [
                 pointer.points(read_outputs(pointer.runtime.run(picture)), box, facing).position
                 for pointer in (exact, rounded)

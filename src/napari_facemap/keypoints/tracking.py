@@ -228,7 +228,8 @@ class _Run:
         )
         if precision is None and not found.deviation <= SAME_POINTS:
             return None
-        self.attrs["deviation_p95"] = found.deviation
+        if np.isfinite(found.deviation):
+            self.attrs["deviation_p95"] = found.deviation
         return found.rounding
 
     def read(self) -> None:

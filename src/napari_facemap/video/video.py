@@ -96,6 +96,11 @@ class Video(FrameAccess):
         raise VideoError(f"{self.path}: not one of its {len(self.times)} frames can be decoded.")
 
     @property
+    def keyframes(self) -> np.ndarray:
+        """Numbers, sorted int64, of the frames that are read fastest."""
+        return self._index.keyframes
+
+    @property
     def bad_frames(self) -> np.ndarray:
         """Numbers of the frames known not to decode so far, sorted int64."""
         return np.array(sorted(self._bad), np.int64)

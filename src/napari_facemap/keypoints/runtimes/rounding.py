@@ -36,6 +36,7 @@ LEVELS = 255
 
 _PREFIX = "rounding."
 _WEIGHT_LEVELS = 127
+_SCALES = (1e-20, 1e20)  # what scales lie between
 _FINEST = 14  # bits below one level; with 10 above, all sums fit into the 24 of a float32
 _SAMPLES = 1 << 16  # of a value, that its scale is fitted to
 _TRIALS = np.linspace(0.3, 1.0, 29)  # parts of the range that are tried as the range
@@ -72,20 +73,31 @@ class Rounding:
             When there are too few or many numbers, or they are out of range.
         """
         n_values = len(plan.layers) + 1
-        biases = [len(bias) for *_, bias in weighted(plan)]
-        numbers = torch.cat([self.scale, *self.bias])
-        if not (
-            self.scale.shape == self.zero.shape == (n_values,)
-            and [bias.shape for bias in self.bias] == [(n,) for n in biases]
-            and torch.isfinite(numbers).all()
-            and self.scale.min() >= 0
-            and 0 <= self.zero.min() <= self.zero.max() <= LEVELS
-            and all(self.scale[value] == 0 for value in plan.outputs)
-        ):
+        biases = [(len(bias),) for *_, bias in weighted(plan)]
+        shapes = self.scale.shape == self.zero.shape == (n_values,)
+        shapes = shapes and [bias.shape for bias in self.bias] == biases
+        if not (shapes and self._is_usable(plan)):
             raise ValueError(
-                f"expected a rounding of {n_values} finite scales and of the biases of "
+                f"expected a rounding of {n_values} scales and of the biases of "
                 f"{len(biases)} layers, found one that does not fit the network"
             )
+
+    def _is_usable(self, plan: Plan) -> bool:
+        inside = [value not in plan.outputs for value in range(len(self.scale))]
+        low, high = _SCALES
+        usual = (self.scale > low) & (self.scale < high) & (self.zero >= 0)
+        usual &= (self.zero <= LEVELS) & (self.zero % 2 == 0)
+        none = (self.scale == 0) & (self.zero == 0)
+        moved = [
+            (k + 1, v) for k, y in enumerate(plan.layers) if y.weight is None for v in y.inputs
+        ]
+        return (
+            bool(torch.where(torch.tensor(inside), usual, none).all())
+            and all(bool(torch.isfinite(bias).all()) for bias in self.bias)
+            and all(
+                self.scale[a] == self.scale[b] and self.zero[a] == self.zero[b] for a, b in moved
+            )
+        )
 
     def state(self) -> dict[str, Tensor]:
         """As named tensors, to be kept with a network's weights."""
