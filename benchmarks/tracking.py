@@ -6,7 +6,7 @@ decoding included, the first frames not counted. What is measured also: our buil
 stage alone, OpenCV's decoding, the memory for an hour of video, and how fast a cancel comes back.
 That both find the same points is checked: exit status 1 if not.
 
-    python benchmarks/tracking.py [--quick] [--json FILE] [--environment FOLDER]
+    python benchmarks/tracking.py [--quick] [--json FILE] [--environment FOLDER] [--minutes N]
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ OURS: dict[str, tuple[dict[str, Any], int]] = {
 class Bench:
     """What all measurements need."""
 
-    def __init__(self, folder: Path, quick: bool, environment: Path | None):
+    def __init__(self, folder: Path, quick: bool, environment: Path | None, minutes: float):
         self.folder, self.quick = folder, quick
         self.python = facemap_python(environment)
         self.video, self.hour = folder / "mouse.mp4", folder / "hour.mp4"
         self.weights = make_weights(make_video(self.video, 1000 if quick else 2000), folder)
-        self.n_hour = 6000 if quick else 180_000
+        self.n_hour = round(60 * FPS * (min(minutes, 2) if quick else minutes))
         make_hour(self.video, self.hour, self.n_hour)
         self.rounds = 1 if quick else 3
 
@@ -78,7 +78,8 @@ class Bench:
         options, n_frames = OURS[name]
         if name != "built-in model":
             options = options | {"model": str(self.weights)}
-        n_frames = min(n_frames, 300) if self.quick else n_frames
+        if self.quick:
+            n_frames = min(n_frames, 1000 if name == "built-in model" else 300)
         return self.ours("run", box="whole", **(options | {"n_frames": n_frames} | more))
 
 
@@ -143,13 +144,16 @@ def _more_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--environment", type=Path, metavar="FOLDER", help="Facemap's, made if it is not there"
     )
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="of video that memory is measured on (60)"
+    )
 
 
 def main() -> int:
     """Measure, print, save."""
     options = arguments(__doc__, _more_arguments)
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), options.quick, options.environment)
+        bench = Bench(Path(name), options.quick, options.environment, options.minutes)
         rates, said, peer = end_to_end(bench)
         facemap = max(rate for name, rate in rates.items() if name.startswith("Facemap"))
         by_stage = stages(bench, rates)
