@@ -177,10 +177,10 @@ def test_a_frame_that_an_avi_marks_as_dropped_is_no_frame(tmp_path, frames_of, n
     with av.open(str(path)) as container:
         entry = container.streams.video[0].index_entries[20]
         assert entry.timestamp == 20
+        at = entry.pos
     # Its size becomes 0 in the index; the bytes stay, which no index entry speaks of any more.
     listed = content.index(b"idx1") + 8 + 16 * 20
     content[listed + 12 : listed + 16] = bytes(4)
-    at = entry.pos
     assert content[at : at + 4] == b"00dc"
     content[at : at + 4] = b"JUNK"
     path.write_bytes(bytes(content))

@@ -1,14 +1,30 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
+from napari_facemap.keypoints.runtimes.choice import openvino_is_here
 from napari_facemap.keypoints.runtimes.openvino_cpu import OpenVinoPlan
 from napari_facemap.keypoints.runtimes.plan import FloatPlan, Layer, Plan
 
-pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(not openvino_is_here(), reason="OpenVINO is not installed")
+
+# In a process of its own, since it is about what importing OpenVINO does.
+MAKE_A_PLAN = """
+import threading
+import torch
+from napari_facemap.keypoints.runtimes.openvino_cpu import OpenVinoPlan
+from napari_facemap.keypoints.runtimes.plan import Plan
+plan = Plan()
+plan.outputs = (plan.conv(0, torch.ones(4, 1, 3, 3), None),)
+OpenVinoPlan(plan)
+assert threading.active_count() == 1, threading.enumerate()
+"""
 
 
 def _assert_close(found, expected):
@@ -77,3 +93,10 @@ def test_the_first_call_is_made_before_threads_can_make_it(monkeypatch, make_net
     monkeypatch.setattr(OpenVinoPlan, "__call__", lambda self, pictures: called.append(pictures))
     OpenVinoPlan(make_network("own").plan())
     assert len(called) == 1
+
+
+def test_nothing_is_reported_to_its_makers(tmp_path):
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | home
+    subprocess.run([sys.executable, "-c", MAKE_A_PLAN], env=environment, check=True)
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,7 @@ class OpenVinoPlan:
     """
 
     def __init__(self, plan: Plan, calls: int = 1):
-        import openvino
-
+        openvino = _openvino()
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": calls,
@@ -47,8 +47,17 @@ class OpenVinoPlan:
         return tuple(torch.from_numpy(np.array(output.data)) for output in outputs)
 
 
-def _translated(plan: Plan) -> Any:
+def _openvino() -> Any:
+    # By itself it reports every import to Google from a forked process, and leaves an identity in
+    # the home folder.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
+
+    return openvino
+
+
+def _translated(plan: Plan) -> Any:
+    openvino = _openvino()
     from openvino import opset13 as ops
 
     values: list[Any] = [ops.parameter([-1, 1, -1, -1], np.float32)]
