@@ -14,16 +14,15 @@ from napari_facemap.keypoints.runtimes.plan import FloatPlan, Layer, Plan
 
 pytestmark = pytest.mark.skipif(not openvino_is_here(), reason="OpenVINO is not installed")
 
-# In a process of its own, since it is about what importing OpenVINO does.
+# In a process of its own, since it is about what OpenVINO does to the process.
 MAKE_A_PLAN = """
-import threading
+import os, signal, threading
 import torch
 from napari_facemap.keypoints.runtimes.openvino_cpu import OpenVinoPlan
 from napari_facemap.keypoints.runtimes.plan import Plan
 plan = Plan()
 plan.outputs = (plan.conv(0, torch.ones(4, 1, 3, 3), None),)
-OpenVinoPlan(plan)
-assert threading.active_count() == 1, threading.enumerate()
+held = [OpenVinoPlan(plan)]
 """
 
 
@@ -98,5 +97,19 @@ def test_the_first_call_is_made_before_threads_can_make_it(monkeypatch, make_net
 def test_nothing_is_reported_to_its_makers(tmp_path):
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | home
-    subprocess.run([sys.executable, "-c", MAKE_A_PLAN], env=environment, check=True)
+    alone = MAKE_A_PLAN + "assert threading.active_count() == 1, threading.enumerate()"
+    subprocess.run([sys.executable, "-c", alone], env=environment, check=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_still_works_when_another_thread_lets_go_of_it():
+    and_interrupt = """
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+came = []
+signal.signal(signal.SIGINT, lambda *_: came.append(True))
+signal.raise_signal(signal.SIGINT)
+assert came
+"""
+    subprocess.run([sys.executable, "-c", MAKE_A_PLAN + and_interrupt], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ class OpenVinoPlan:
     """
 
     def __init__(self, plan: Plan, calls: int = 1):
-        openvino = _openvino()
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": calls,
@@ -34,7 +34,7 @@ class OpenVinoPlan:
             "ENABLE_CPU_PINNING": False,
         }
         self._n_outputs = len(plan.outputs)
-        self._compiled = openvino.Core().compile_model(_translated(plan), "CPU", options)
+        self._compiled = _core().compile_model(_translated(plan), "CPU", options)
         # The first call in a process sets OpenVINO's own tables up, and two threads at once that
         # do so wait for one another for ever.
         self(torch.zeros(1, 1, _SMALL, _SMALL))
@@ -54,6 +54,13 @@ def _openvino() -> Any:
     import openvino
 
     return openvino
+
+
+@cache
+def _core() -> Any:
+    # One for all and for ever: with the last of it goes the memory on which the thread that made
+    # the first runs its signal handlers, and that thread's next Ctrl+C would end the process.
+    return _openvino().Core()
 
 
 def _translated(plan: Plan) -> Any:
