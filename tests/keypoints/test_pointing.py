@@ -175,10 +175,17 @@ def test_several_threads_may_run_out_of_memory_at_once(random_network):
 def test_the_batch_that_was_asked_for_is_settled_on(random_network, monkeypatch):
     pointer = _pointer(random_network)
     assert pointer.settle(60, 90, SQUARE, "left", 5) == 5
-    monkeypatch.setattr(pointing, "best_on_cpu", lambda run, side: 32)
-    assert pointer.settle(60, 90, SQUARE, "left", None) == 32
-    assert pointer.settle(1200, 2000, SQUARE, "left", None) == 6  # of 16 MiB
-    assert pointer.settle(9000, 9000, SQUARE, "left", None) == 1
+    asked = []
+
+    def best_on_cpu(work, most):
+        work(min(2, most))
+        asked.append(most)
+        return most
+
+    monkeypatch.setattr(pointing, "best_on_cpu", best_on_cpu)
+    sizes = {(60, 90): 3106, (1200, 2000): 6, (5000, 9000): 1}  # 16 MiB
+    assert [pointer.settle(*size, SQUARE, "left", None) for size in sizes] == [*sizes.values()]
+    assert asked == [*sizes.values()]
 
 
 def test_a_rounded_model_points_nearly_where_it_did(random_network):

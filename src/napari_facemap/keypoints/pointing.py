@@ -26,6 +26,7 @@ from napari_facemap.keypoints.view import BOX_SIDE, face_size
 _USUAL_FACE = INPUT_SIZE / BOX_SIDE
 
 _BATCH_BYTES = 1 << 24  # of a batch's frames, at most
+_MPS_BATCH = 16
 
 
 class TrackedPoints(NamedTuple):
@@ -156,8 +157,11 @@ class Pointer:
         if self.device.type != "cuda" or self.facemap:
             if batch_size is not None:
                 return batch_size
-            found = 16 if self.device.type == "mps" else best_on_cpu(self.runtime.run, INPUT_SIZE)
-            return max(1, min(found, _BATCH_BYTES // (height * width)))
+            most = max(1, _BATCH_BYTES // (height * width))
+            if self.device.type == "mps":
+                return min(_MPS_BATCH, most)
+            ramp = np.resize(np.arange(256, dtype=np.uint8), (most, height, width))
+            return best_on_cpu(lambda n: self(ramp[:n], box, facing), most)
         preparation = self.preparation(height, width, box, facing)
         rows, columns = preparation.crop(np.empty((0, height, width), np.uint8)).shape[1:]
 

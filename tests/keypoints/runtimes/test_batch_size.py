@@ -94,40 +94,46 @@ def clock(monkeypatch):
     [
         ({4: 0.04, 8: 0.08, 16: 0.16, 32: 0.25}, 32),
         ({4: 0.04, 8: 0.08, 16: 0.161, 32: 0.31}, 16),  # who cancels would wait too long
-        ({4: 0.04, 8: 0.12, 16: 0.1, 32: 0.1}, 4),  # caches overflow
+        ({4: 0.04, 8: 0.12, 16: 0.24, 32: 0.5}, 4),  # caches overflow
+        ({4: 0.04, 8: 0.12, 16: 0.17, 32: 0.5}, 16),  # one was disturbed
         ({4: 0.5, 8: 0.5, 16: 0.5, 32: 0.5}, 4),
     ],
 )
 def test_on_a_processor_a_batch_is_as_large_as_is_fast_and_short(clock, seconds, best):
     calls = []
 
-    def run(pictures):
-        assert pictures.shape[1:] == (1, 64, 64)
+    def work(n):
         assert torch.get_num_threads() == 1
-        assert torch.is_inference_mode_enabled()
-        calls.append(len(pictures))
+        calls.append(n)
         # The first call of a size prepares much.
-        clock.now += seconds[len(pictures)] * (1 if calls.count(len(pictures)) > 1 else 1.1)
+        clock.now += seconds[n] * (1 if calls.count(n) > 1 else 1.1)
 
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert best_on_cpu(run, 64) == best
+        assert best_on_cpu(work, 64) == best
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     assert max(calls.count(size) for size in calls) <= 2
 
 
+@pytest.mark.parametrize(("most", "best"), [(64, 32), (31, 16), (8, 8), (3, 3), (1, 1)])
+def test_a_batch_has_no_more_frames_than_it_may(clock, most, best):
+    tried = []
+    assert best_on_cpu(tried.append, most) == best
+    assert max(tried) == best
+
+
 def test_threads_are_given_back_after_an_error():
-    def run(pictures):
+    def work(n):
         raise ValueError("no such layer")
 
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with pytest.raises(ValueError, match="layer"):
-            best_on_cpu(run, 8)
+            best_on_cpu(work, 8)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from napari_facemap.keypoints.device import out_of_memory
 
 _CPU_SIZES = (4, 8, 16, 32)
-_CPU_GAIN = 0.97  # below 1: timings are noisy, and larger batches wait less for one another
+_CPU_GAIN = 0.93  # of the best rate: timings are noisy, and larger batches wait less often
+_CPU_TRIES = 2
 _CPU_SECONDS = 0.3  # that a batch may take at most: who cancels waits for it
 
 
@@ -53,39 +53,42 @@ def best_batch_size(
     return best
 
 
-def best_on_cpu(run: Callable[[Tensor], object], side: int) -> int:
-    """Find the best batch size of a network for threads that compute with one thread each.
+def best_on_cpu(work: Callable[[int], object], most: int) -> int:
+    """Find the best batch size for threads that compute with one thread each.
 
     Larger batches save work between layers until their values leave the processor's caches.
 
     Parameters
     ----------
-    run : callable
-        Takes pictures of shape (n, 1, side, side).
-    side : int
-        Pixels.
+    work : callable
+        Takes a number of frames and does with so many what is done with each batch.
+    most : int
+        Frames that a batch may have.
 
     Returns
     -------
     int
     """
-
-    def seconds(size: int) -> float:
-        pictures = torch.zeros(size, 1, side, side)
-        times = []
-        for _ in range(2):
-            started = time.perf_counter()
-            run(pictures)
-            times.append(time.perf_counter() - started)
-            if times[-1] > _CPU_SECONDS:
-                break
-        # What takes too long is as good as too slow.
-        return min(times) if min(times) <= _CPU_SECONDS or size == _CPU_SIZES[0] else 1e9
-
+    sizes = [size for size in _CPU_SIZES if size <= most] or [max(1, most)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
-            return best_batch_size(seconds, _CPU_SIZES, _CPU_GAIN)
+        times = _seconds(work, sizes)
     finally:
         torch.set_num_threads(threads)
+    rates = {size: size / max(min(found), 1e-9) for size, found in times.items()}
+    return max(size for size in rates if rates[size] >= _CPU_GAIN * max(rates.values()))
+
+
+def _seconds(work: Callable[[int], object], sizes: Sequence[int]) -> dict[int, list[float]]:
+    """Time each size; one that takes too long, as all after it would, is left out but the first."""
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(_CPU_TRIES):
+        for size in list(times):
+            started = time.perf_counter()
+            work(size)
+            times[size].append(time.perf_counter() - started)
+            if min(times[size]) > _CPU_SECONDS:
+                times = {kept: times[kept] for kept in sizes if kept < size or kept == sizes[0]}
+                break
+    return times
