@@ -37,7 +37,7 @@ def _reading(shelf, decoder, stretches):
     def work():
         try:
             while (stretch := shelf.next_of(ahead)) is not None:
-                shelf.fill(decoder, *stretch)
+                shelf.fill(decoder, *stretch, set())
         except segments._Stopped:
             pass
 
@@ -106,3 +106,21 @@ def test_decoders_are_as_many_as_memory_has_room_for(monkeypatch):
     assert max(end - first for first, end in stretches) <= 75
     index.seekable = False
     assert segments._cut(index, 10_000, 0, 2000)[1] == 1
+
+
+def test_what_does_not_decode_is_known_before_its_batch_is_given(numbers):
+    class Holes(Numbers):
+        def read(self, first, end, take):
+            for number in range(first, end):
+                if number % 7:
+                    take(number, number)
+
+    shelf, bad = _Shelf(5, 0, 50, SHAPE, most=50, alone=False), set()
+    thread = threading.Thread(target=lambda: shelf.fill(Holes(), 0, 50, bad))
+    thread.start()
+    for first, frames in shelf.batches([]):
+        expected = {number for number in range(first, first + len(frames)) if number % 7 == 0}
+        assert expected <= bad
+        assert not frames[sorted(number - first for number in expected)].any()
+    thread.join(5)
+    assert not thread.is_alive()

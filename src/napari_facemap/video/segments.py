@@ -70,7 +70,7 @@ def read_in_segments(
         try:
             with closing(Decoder(path, index, threads=0 if workers == 1 else 1)) as decoder:
                 while (segment := shelf.next_of(ahead)) is not None:
-                    bad.update(shelf.fill(decoder, *segment))
+                    shelf.fill(decoder, *segment, bad)
         except _Stopped:
             pass
         except BaseException:
@@ -122,8 +122,8 @@ class _Shelf:
                 self._changed.wait()
             return None if self._stopped else segment
 
-    def fill(self, decoder: Decoder, first: int, end: int) -> set[int]:
-        """Decode a segment; numbers of the frames that did not decode, which are left black."""
+    def fill(self, decoder: Decoder, first: int, end: int, bad: set[int]) -> None:
+        """Decode a segment; frames that do not decode are left black and are `bad`."""
         missing = set(range(first, end))
 
         def take(number: int, frame: av.VideoFrame) -> None:
@@ -140,9 +140,10 @@ class _Shelf:
         decoder.read(first, end, take)
         for number in missing:
             self._frame(number)[:] = 0
+        # Who is given a batch can know of it what is bad.
+        bad.update(missing)
         for number in range(first, end) if self._alone else missing:
             self._came(number)
-        return missing
 
     def _frame(self, number: int) -> np.ndarray:
         which, place = divmod(number - self._start, self._n)

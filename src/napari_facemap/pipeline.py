@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-import numpy as np
 import torch
 
+
+class Batch(Protocol):
+    """Some frames, and what belongs to them."""
+
+    def __len__(self) -> int: ...
+
+
+B = TypeVar("B", bound=Batch)
 T = TypeVar("T")
 
 _READY = 2  # batches beyond one for each worker that wait decoded
 
 
 def in_order(
-    batches: Iterable[tuple[int, np.ndarray]],
-    work: Callable[[np.ndarray], T],
+    batches: Iterable[tuple[int, B]],
+    work: Callable[[B], T],
     workers: int,
 ) -> Generator[tuple[int, int, T], None, None]:
     """Work on batches at the same time and give the results in the batches' order.
@@ -28,10 +35,10 @@ def in_order(
 
     Parameters
     ----------
-    batches : iterable of (int, ndarray)
-        Number of the first frame, and frames.
+    batches : iterable of (int, Batch)
+        Number of the first frame, and as many frames as the batch has length.
     work : callable
-        Called by the workers with the frames.
+        Called by the workers with the batch.
     workers : int
         Threads.
 

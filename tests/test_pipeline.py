@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_facemap.keypoints.pipeline import in_order
+from napari_facemap.pipeline import in_order
 
 AHEAD = 2
 
