@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_facemap.files.encoders import read_encoder, write_encoder
+    from napari_facemap.files.facemap_proc import read_facemap_proc
+    from napari_facemap.files.facemap_proc_write import write_facemap_proc
+    from napari_facemap.files.motion import read_motion, write_motion
     from napari_facemap.files.poses import read_poses, write_poses
     from napari_facemap.files.predictions import read_predictions, write_predictions
     from napari_facemap.files.recordings import read_recording
+    from napari_facemap.files.regions import read_regions, write_regions
     from napari_facemap.keypoints.models import list_models, load_model
     from napari_facemap.keypoints.tracking import track
+    from napari_facemap.movement.analysis import motion
+    from napari_facemap.movement.regions import Region, Regions
     from napari_facemap.neural.encoder import fit_encoder, predict_recording
     from napari_facemap.simulate.face import simulate_face
     from napari_facemap.simulate.population import simulate_population
@@ -33,6 +39,15 @@ _HOME = {
     "track": "keypoints.tracking",
     "list_models": "keypoints.models",
     "load_model": "keypoints.models",
+    "Region": "movement.regions",
+    "Regions": "movement.regions",
+    "motion": "movement.analysis",
+    "read_regions": "files.regions",
+    "write_regions": "files.regions",
+    "read_motion": "files.motion",
+    "write_motion": "files.motion",
+    "read_facemap_proc": "files.facemap_proc",
+    "write_facemap_proc": "files.facemap_proc_write",
     "fit_encoder": "neural.encoder",
     "predict_recording": "neural.encoder",
     "read_poses": "files.poses",
@@ -47,21 +62,30 @@ _HOME = {
 }
 
 __all__ = [
+    "Region",
+    "Regions",
     "fit_encoder",
     "list_models",
     "load_model",
+    "motion",
     "open_video",
     "predict_recording",
     "read_encoder",
+    "read_facemap_proc",
+    "read_motion",
     "read_poses",
     "read_predictions",
     "read_recording",
+    "read_regions",
     "simulate_face",
     "simulate_population",
     "track",
     "write_encoder",
+    "write_facemap_proc",
+    "write_motion",
     "write_poses",
     "write_predictions",
+    "write_regions",
 ]
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_facemap import __version__
-from napari_facemap.progress import Interruptible, ProgressBar
+from napari_facemap.cli_motion import add_motion
+from napari_facemap.progress import INTERRUPTED, Interruptible, ProgressBar
 
 if TYPE_CHECKING:
     import xarray as xr
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for add in (_add_demo, _add_info, _add_track, _add_encode, _add_train):
+    for add in (_add_demo, _add_info, _add_track, add_motion, _add_encode, _add_train):
         add(verbs)
     return parser
 

@@ -8,6 +8,9 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+INTERRUPTED = 130
+"""Exit status after Ctrl+C, as shells have it."""
+
 
 class ProgressBar:
     """A line on standard error with rate and time left; a `progress` callback to call."""

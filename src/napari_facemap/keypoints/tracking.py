@@ -17,13 +17,13 @@ from napari_facemap.keypoints.device import choose_device
 from napari_facemap.keypoints.eight_bit import round_on_video
 from napari_facemap.keypoints.finder import SearchStopped, find_face, find_facing
 from napari_facemap.keypoints.models import Model, load_model
-from napari_facemap.pipeline import in_order
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.pointing import Pointer, TrackedPoints
 from napari_facemap.keypoints.poses import make_poses
 from napari_facemap.keypoints.runtimes.rounding import Rounding
 from napari_facemap.keypoints.runtimes.torch_eight_bit import integers_are_exact
 from napari_facemap.keypoints.view import FACINGS
+from napari_facemap.pipeline import in_order
 from napari_facemap.processors import n_processors
 from napari_facemap.provenance import software
 from napari_facemap.video.arrays import as_video

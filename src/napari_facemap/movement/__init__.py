@@ -1,0 +1,1 @@
+"""Motion energy, its components, pupil, blinks and running from regions of a face video."""

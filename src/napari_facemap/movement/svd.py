@@ -1,0 +1,187 @@
+"""Principal components of pictures over time, from a stream of any length.
+
+Pictures come in blocks. Of each block the scatter about its mean is reduced to a few vectors
+whose outer products add up to nearly all of it; two such sets are joined and reduced again, in a
+tree, so that memory grows with the logarithm of the stream's length. What the difference between
+two means adds to the joint scatter is one vector more (Chan, Golub and LeVeque 1979; Ross et al.,
+Int. J. Computer Vision 2008). A stream that is one block is exact.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_EXACT = 6144  # frames that are one block: their Gram matrix is found as fast as those of parts
+_BLOCK = 1536
+_FULL = 2048  # rows of a matrix whose eigenvectors are all computed
+_POWERS = 4
+_SPARE = 1.5  # as many vectors are kept on the way for each one that is wanted
+
+
+class Scatter(NamedTuple):
+    """How some pictures vary about their mean.
+
+    Attributes
+    ----------
+    n : int
+        Pictures.
+    mean : Tensor of float64, shape (pixel,)
+        Their mean.
+    vectors : Tensor of float32, shape (pixel, r)
+        Orthogonal, longest first; ``vectors @ vectors.T`` is nearly the sum of outer products.
+    variance : float
+        The sum of squares, of which ``vectors`` hold most.
+    """
+
+    n: int
+    mean: Tensor
+    vectors: Tensor
+    variance: float
+
+
+class ComponentFinder:
+    """Finds the components of pictures that come in any portions.
+
+    Parameters
+    ----------
+    n_pixels : int
+        Of a picture.
+    n_pictures : int
+        How many will come; more may.
+    n_components : int
+        How many are wanted, no more than can be.
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(self, n_pixels: int, n_pictures: int, n_components: int, device: torch.device):
+        self.device = device
+        self._keep = int(np.ceil(_SPARE * n_components))
+        length = n_pictures if n_pictures <= _EXACT else max(_BLOCK, self._keep)
+        self._block = np.empty((max(1, length), n_pixels), np.float32)
+        self._filled = 0
+        # One scatter for each power of two of blocks, as in a binary number.
+        self._tree: dict[int, Scatter] = {}
+
+    def add(self, pictures: np.ndarray) -> None:
+        """Take pictures of shape (n, pixel), any numbers."""
+        at = 0
+        while at < len(pictures):
+            room = len(self._block) - self._filled
+            part = pictures[at : at + room]
+            self._block[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            at += len(part)
+            if self._filled == len(self._block):
+                self._reduce_block()
+
+    def scatter(self) -> Scatter | None:
+        """How all pictures so far vary; None when there were none."""
+        if self._filled:
+            self._reduce_block()
+        whole = None
+        for level in sorted(self._tree):
+            part = self._tree[level]
+            whole = part if whole is None else joined(whole, part, self._keep)
+        return whole
+
+    def _reduce_block(self) -> None:
+        pictures = torch.from_numpy(self._block[: self._filled])
+        scatter = scatter_of(pictures.to(self.device), self._keep)
+        self._filled = 0
+        level = 0
+        while level in self._tree:
+            scatter = joined(self._tree.pop(level), scatter, self._keep)
+            level += 1
+        self._tree[level] = scatter
+
+
+def scatter_of(pictures: Tensor, keep: int) -> Scatter:
+    """Reduce pictures of shape (n, pixel), float32, to `keep` vectors; overwrites them."""
+    mean = pictures.mean(0, dtype=torch.float64)
+    centred = pictures.sub_(mean.float())
+    variance = float(sum(row.double().square().sum() for row in centred.split(256)))
+    if len(centred) < centred.shape[1]:
+        _, vectors = largest(gram(centred), keep)
+        vectors = centred.T @ vectors
+    else:
+        values, vectors = largest(gram(centred.T), keep)
+        vectors = vectors * values.clamp(min=0).sqrt()
+    return Scatter(len(pictures), mean, vectors, variance)
+
+
+def joined(a: Scatter, b: Scatter, keep: int) -> Scatter:
+    """The scatter of the pictures of both."""
+    n = a.n + b.n
+    apart = (a.mean - b.mean) * (a.n * b.n / n) ** 0.5
+    vectors = torch.cat([a.vectors, b.vectors, apart.float()[:, None]], dim=1)
+    _, turn = largest(gram(vectors.T), keep)
+    mean = (a.n * a.mean + b.n * b.mean) / n
+    variance = a.variance + b.variance + float(apart.square().sum())
+    return Scatter(n, mean, vectors @ turn, variance)
+
+
+def basis_of(scatter: Scatter, n_components: int) -> Tensor:
+    """Directions of the longest vectors, orthonormal, shape (pixel, component)."""
+    vectors = scatter.vectors[:, :n_components]
+    lengths = vectors.norm(dim=0)
+    # What is nothing but rounding errors of float32, squared in a Gram matrix, has no direction.
+    vectors = vectors[:, lengths > 1e-3 * lengths.max().clamp(min=1e-30)]
+    return torch.linalg.qr(vectors)[0]
+
+
+def turned(basis: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn a basis so that scores on it are orthogonal over time, the longest first.
+
+    Parameters
+    ----------
+    basis : Tensor of float32, shape (pixel, component)
+        Orthonormal.
+    scores : Tensor of float32, shape (time, component)
+        Of centred pictures on it.
+
+    Returns
+    -------
+    basis, scores : Tensor
+        Turned. The number of largest magnitude in each column of the basis is positive.
+    singular_values : Tensor of float64, shape (component,)
+        Lengths of the scores' columns.
+    """
+    inner = torch.zeros(scores.shape[1], scores.shape[1], dtype=torch.float64)
+    for part in scores.split(4096):
+        inner += (part.T.double() @ part.double()).cpu()
+    values, turn = torch.linalg.eigh(inner)
+    values, turn = values.flip(0), turn.flip(1).to(basis)
+    basis, scores = basis @ turn, scores @ turn
+    largest_at = basis.abs().argmax(0, keepdim=True)
+    sign = basis.gather(0, largest_at).sign()
+    return basis * sign, scores * sign, values.clamp(min=0).sqrt()
+
+
+def gram(rows: Tensor) -> Tensor:
+    """Inner products of all pairs of rows."""
+    if rows.device.type == "cpu":
+        held = rows.numpy()
+        # numpy sees that both sides are the same and computes one half.
+        return torch.from_numpy(np.dot(held, held.T))
+    return rows @ rows.T
+
+
+def largest(symmetric: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """Largest eigenvalues of a matrix that has none below 0, and their vectors in columns."""
+    n = len(symmetric)
+    keep = min(keep, n)
+    if n <= _FULL or keep > n // 3:
+        values, vectors = torch.linalg.eigh(symmetric)
+        return values[-keep:].flip(0), vectors[:, -keep:].flip(1)
+    chance = np.random.default_rng(0).standard_normal((n, keep + keep // 8 + 8), np.float32)
+    space = torch.from_numpy(chance).to(symmetric)
+    for _ in range(_POWERS):
+        space = torch.linalg.qr(symmetric @ space)[0]
+        space = torch.linalg.qr(symmetric @ space)[0]
+    values, turn = torch.linalg.eigh(space.T @ (symmetric @ space))
+    return values[-keep:].flip(0), space @ turn[:, -keep:].flip(1)
