@@ -87,6 +87,45 @@ def test_components_are_the_svd_of_what_they_are_of(frames):
     assert np.isfinite(result.components[1].scores[0]).all()
 
 
+def test_fault_15_the_movie_needs_no_motion(frames):
+    alone = motion(frames, components=4, sources=("movie",))
+    beside = motion(frames, components=4, sources=("motion", "movie"))
+    assert [found.source for found in alone.components] == ["movie"]
+    np.testing.assert_array_equal(alone.components[0].scores, beside.components[1].scores)
+    assert np.isfinite(alone.traces["motion_energy"].values[1:]).all()
+
+
+def test_faults_14_and_16_each_region_has_unit_masks_and_singular_values(frames):
+    other = Region.rectangle("nose", "motion", 2, 2, 40, 40)
+    found = motion(frames, [PAD, other], components=4).components
+    assert [one.name for one in found] == ["", "pad", "nose"]
+    for one in found:
+        np.testing.assert_allclose((one.masks[0] ** 2).sum((1, 2)), 1, atol=1e-4)
+        lengths = np.sqrt((one.scores[1:].astype(float) ** 2).sum(0))
+        np.testing.assert_allclose(one.singular_values, lengths, rtol=1e-4)
+        assert (np.diff(one.singular_values) <= 0).all()
+
+
+def test_a_blink_leaves_the_pupil_out():
+    times = np.arange(200) / 50
+    rows, columns = np.mgrid[:80, :100]
+    away = np.hypot(columns - 50, rows - 40)
+    open_eye = np.clip(30 + 150 * (away - 15), 30, 180)
+    frames = np.repeat(open_eye[None], 200, axis=0)
+    frames[100:106] = 180  # shut
+    noisy = frames + np.random.default_rng(0).normal(0, 2, frames.shape)
+    eye = Region.ellipse("eye", "pupil", 50, 40, 30, 25)
+    lid = Region.ellipse("lid", "blink", 50, 40, 30, 25)
+    video = ArrayVideo(np.clip(noisy, 0, 255).astype(np.uint8), times=times)
+    traces = motion(video, [eye, lid], components=0).traces
+    shut = traces["blink_closed"].values[:, 0] > 0
+    assert shut[100:106].all()
+    assert shut.sum() <= 10
+    assert np.isnan(traces["pupil_area"].values[98:108, 0]).all()
+    kept = traces["pupil_area"].values[np.r_[:90, 120:200], 0]
+    np.testing.assert_allclose(kept, np.pi * 15.5**2, rtol=0.01)
+
+
 def test_what_memory_cannot_hold_is_read_again(frames, monkeypatch):
     expected = motion(frames, [PAD], components=4, sources=("motion", "movie"))
     monkeypatch.setattr(analysis, "_KEPT_BYTES", 0)

@@ -16,6 +16,8 @@ from napari_facemap.movement.regions import Region, Regions
 from napari_facemap.movement.results import Measure
 from napari_facemap.movement.running import RunningMeasure, running_traces
 
+_LIDS = 0.05  # seconds about a blink in which lids cover part of the pupil
+
 _UNITS = {
     "motion_energy": "grey levels, summed over the region's pixels",
     "motion_mean": "grey levels a pixel",
@@ -129,7 +131,7 @@ class Gauges:
             if gauge.kind == "blink":
                 dark = np.where(decoded, values[:, 0], np.nan)
                 events = blink_events(dark, times, closed_is_high=False)
-                shut[gauge.view] |= during_blinks(events, times)
+                shut[gauge.view] |= during_blinks(events, times, _LIDS)
         return shut
 
     def _named(
