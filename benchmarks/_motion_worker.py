@@ -34,7 +34,7 @@ def components(video: Path, options: dict[str, Any]) -> dict[str, float]:
 
 def rates(video: Path, options: dict[str, Any]) -> dict[str, float]:
     """Frames a second of decoding alone, and of measures with decoding."""
-    pupil = Region.ellipse("pupil", "pupil", 380, 140, 58, 45)
+    pupil = Region.ellipse("pupil", "pupil", 332, 140, 58, 45)
     running = Region.rectangle("wheel", "running", 220, 360, 419, 459)
 
     def alone(regions: list[Region], whole: bool) -> Callable[[Any, Any], object]:

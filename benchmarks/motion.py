@@ -6,7 +6,7 @@ of the movie. How much variance the components hold is measured for both in the 
 frames about each pixel's mean over time. What is timed also: motion energy alone beside decoding
 alone, and pupil and running alone.
 
-    python benchmarks/motion.py [--quick] [--json FILE] [--environment FOLDER]
+    python benchmarks/motion.py [--quick] [--json FILE] [--environment FOLDER] [--video FILE]
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ def main() -> None:
     """Run everything and print it."""
     options = arguments(__doc__, _add)
     with tempfile.TemporaryDirectory() as folder:
-        results = measure(Path(folder), options.quick, options.environment)
+        video = options.video or Path(folder) / "mouse.mp4"
+        if not video.exists():
+            n_frames = 1000 if options.quick else 5000
+            simulate_face(n_frames, fps=50.0, size=(480, 640), seed=3).write(video, crf=23)
+        results = measure(Path(folder), video, options.quick, options.environment)
     print_table([{"result": name, "value": value} for name, value in results.items()])
     if options.json:
         save_json(options.json, results)
@@ -46,14 +50,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--environment", type=Path, help="where Facemap is, or is to be, installed"
     )
+    parser.add_argument(
+        "--video", type=Path, help="a video to take, or where to keep the simulated one"
+    )
 
 
-def measure(folder: Path, quick: bool, environment: Path | None) -> dict[str, Any]:
+def measure(folder: Path, video: Path, quick: bool, environment: Path | None) -> dict[str, Any]:
     """All figures."""
     python = facemap_python(environment)
-    video = folder / "mouse.mp4"
-    face = simulate_face(1000 if quick else 5000, fps=50.0, size=(480, 640), seed=3)
-    face.write(video, crf=23)
     theirs: list[float] = []
     ours: list[float] = []
     for _ in range(1 if quick else 3):

@@ -88,3 +88,23 @@ def test_bad_input_is_one_line_and_code_2(folder, tmp_path, capsys, more, words)
     error = capsys.readouterr().err
     assert words in error.splitlines()[-1]
     assert not (tmp_path / "out.nc").exists()
+
+
+def test_regions_are_moved_as_the_camera_was(folder, tmp_path, capsys):
+    from napari_facemap.video.video import open_video
+    from napari_facemap.video.write import write_video
+
+    with open_video(folder / "mouse.mp4") as video:
+        frames = video.read(0, 40)
+    write_video(tmp_path / "moved.mp4", np.roll(frames, (3, -5), (1, 2)), 50.0)
+    output = tmp_path / "out.nc"
+    command = ["motion", str(tmp_path / "moved.mp4"), "--components", "0"]
+    command += ["--regions", str(folder / "regions.json"), "--output", str(output)]
+    assert main([*command, "--regions-from", str(folder / "mouse.mp4")]) == 0
+    assert "aligned to mouse.mp4, quality 0." in capsys.readouterr().out
+    moved = read_motion(output).regions[0].vertices.mean(0)
+    np.testing.assert_allclose(moved, [25, 23], atol=1)
+    write_video(tmp_path / "noise.mp4", np.random.default_rng(0).integers(
+        0, 255, (20, 72, 96), np.uint8), 50.0)  # fmt: skip
+    assert main([*command, "--regions-from", str(tmp_path / "noise.mp4"), "--overwrite"]) == 0
+    assert "only stretched" in capsys.readouterr().err

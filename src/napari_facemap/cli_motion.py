@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_facemap.progress import INTERRUPTED, Interruptible, ProgressBar
+
+if TYPE_CHECKING:
+    from napari_facemap.movement.regions import Regions
 
 _SUFFIXES = (".nc", ".npy", ".mat")
 
@@ -23,6 +26,14 @@ def add_motion(verbs: Any) -> None:
     verb.add_argument(
         "--regions", type=Path, metavar="FILE",
         help="where to measure, .json; without it motion of the whole frame is measured",
+    )  # fmt: skip
+    verb.add_argument(
+        "--regions-from", type=Path, nargs="+", metavar="VIDEO",
+        help="videos that the regions were drawn on: they are moved as the camera was",
+    )  # fmt: skip
+    verb.add_argument(
+        "--keypoints", type=Path, nargs="+", metavar="FILE",
+        help="tracked keypoints of each view: eyelids, blinks and the pupil by them",
     )  # fmt: skip
     verb.add_argument(
         "--components", type=int, default=500, metavar="K", help="0 for none; default: 500"
@@ -42,6 +53,7 @@ def add_motion(verbs: Any) -> None:
 
 
 def _motion(options: argparse.Namespace) -> int:
+    from napari_facemap.files.poses import read_poses
     from napari_facemap.files.regions import read_regions
     from napari_facemap.movement.analysis import motion
     from napari_facemap.video.video import open_video
@@ -50,6 +62,9 @@ def _motion(options: argparse.Namespace) -> int:
     output = options.output or first.with_name(f"{first.stem}_motion.nc")
     _check_output(output, options.overwrite)
     regions = read_regions(options.regions) if options.regions else None
+    if regions is not None and options.regions_from:
+        regions = _aligned(regions, options.regions_from, options.videos)
+    poses = [read_poses(path) for path in options.keypoints or ()]
     sources = ("motion", "movie") if options.movie else ("motion",)
     videos = [open_video(path) for path in options.videos]
     try:
@@ -61,7 +76,7 @@ def _motion(options: argparse.Namespace) -> int:
 
             result = motion(
                 videos, regions, options.components, sources, options.bin,
-                device=options.device, progress=progress,
+                device=options.device, progress=progress, poses=poses,
             )  # fmt: skip
         warnings = [warning for video in videos for warning in video.warnings]
     finally:
@@ -70,6 +85,21 @@ def _motion(options: argparse.Namespace) -> int:
     for warning in warnings:
         print(f"napari-facemap: warning: {warning}", file=sys.stderr)
     return _save(result, output)
+
+
+def _aligned(regions: Regions, old: list[Path], new: list[Path]) -> Regions:
+    from napari_facemap.movement.alignment import TRUSTED, align_regions
+
+    moved, qualities = align_regions(regions, old, new)
+    for view, quality in enumerate(qualities):
+        said = f"{new[view].name}: aligned to {old[view].name}, quality {quality:.2f}"
+        if quality < TRUSTED:
+            said = (
+                f"napari-facemap: warning: {said}: too different to be aligned, the regions are "
+                "only stretched to the frame. Look at them in napari."
+            )
+        print(said, file=sys.stderr if quality < TRUSTED else sys.stdout)
+    return moved
 
 
 def _save(result: Any, output: Path) -> int:
@@ -92,6 +122,8 @@ def _save(result: Any, output: Path) -> int:
     for found in result.components:
         share = (found.singular_values**2).sum() / found.variance
         print(f"{len(found.singular_values)} components of {found.label}: {share:.1%} of variance")
+    for source in dict.fromkeys(source for source, _ in result.blinks):
+        print(f"{sum(source == other for other, _ in result.blinks)} blinks of {source}")
     names = ", ".join(str(name) for name in result.traces)
     print(f"{output}: {attrs['video_frames']} frames: {names}")
     return 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_facemap.movement import analysis, decomposition
+from napari_facemap.movement import analysis, decomposition, svd
 from napari_facemap.movement.analysis import motion
 from napari_facemap.movement.regions import Region, Regions
 from napari_facemap.simulate.face import simulate_face
@@ -127,6 +127,8 @@ def test_a_blink_leaves_the_pupil_out():
 
 
 def test_what_memory_cannot_hold_is_read_again(frames, monkeypatch):
+    # A block that all frames fit gives scores with the directions.
+    monkeypatch.setattr(svd, "_EXACT", 10)
     expected = motion(frames, [PAD], components=4, sources=("motion", "movie"))
     monkeypatch.setattr(analysis, "_KEPT_BYTES", 0)
     seen = []
@@ -170,6 +172,20 @@ def test_two_frames_are_enough_and_one_has_no_motion(frames):
     one = motion(frames[:1], components=10)
     assert one.components == ()
     assert np.isnan(one.traces["motion_energy"].values).all()
+
+
+def test_stopping_while_components_are_sought_keeps_the_traces(frames):
+    asked = []
+
+    def stop_at_the_end(done, total):
+        asked.append(done)
+        return asked.count(total) < 2  # the second time all frames are through
+
+    result = motion(frames, components=4, sources=("motion", "movie"), progress=stop_at_the_end)
+    assert result.components == ()
+    assert result.traces.attrs["complete"] == 0
+    assert result.traces.attrs["frames_measured"] == len(frames)
+    assert np.isfinite(result.traces["motion_energy"].values[1:]).all()
 
 
 def test_stopping_keeps_what_is_done(frames):
@@ -224,7 +240,7 @@ def test_a_file_gives_what_its_frames_give(frames, tmp_path):
         ({"sources": []}, "motion, movie"),
         ({"bin": 0}, "bin of 1 to 16"),
         ({"bin": 80}, "bin of 1 to 16"),
-        ({"components": 0, "whole": False}, "found neither"),
+        ({"components": 0, "whole": False}, "found none"),
         ({"regions": [PAD, PAD]}, "different names"),
         ({"device": "abacus"}, "device"),
     ],

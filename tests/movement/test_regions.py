@@ -68,6 +68,23 @@ def test_regions_are_stretched_with_their_frames():
     np.testing.assert_allclose(back, region.vertices, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("pupil", {"threshold": np.nan}),
+        ("pupil", {"threshold": "60"}),
+        ("blink", {"threshold": None}),
+        ("pupil", {"bright": 1.0}),
+        ("pupil", {"mm_per_pixel": 0.0}),
+        ("running", {"cm_per_pixel": -2}),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(kind, options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"'a'.* as its {name}"):
+        Region("a", kind, [[0, 0], [9, 0], [9, 9], [0, 9]], options=options)
+
+
 def test_options_are_those_of_the_kind():
     for kind in KINDS:
         assert Region.rectangle("a", kind, 0, 0, 9, 9).options == OPTIONS[kind]

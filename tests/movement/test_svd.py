@@ -25,9 +25,12 @@ def _found(pictures, k, portion=100):
     finder = ComponentFinder(pictures.shape[1], len(pictures), k, CPU)
     for start in range(0, len(pictures), portion):
         finder.add(pictures[start : start + portion])
-    scatter = finder.scatter()
-    scores = (torch.from_numpy(pictures) - scatter.mean.float()) @ basis_of(scatter, k)
-    return scatter, *turned(basis_of(scatter, k), scores)
+    found = finder.directions()
+    scores = (torch.from_numpy(pictures) - found.mean.float()) @ found.basis
+    if found.scores is not None:
+        size = float(scores.abs().max())
+        np.testing.assert_allclose(found.scores.numpy(), scores.numpy(), atol=1e-5 * size)
+    return found, *turned(found.basis, scores)
 
 
 def _exact(pictures, k):
@@ -40,10 +43,11 @@ def _exact(pictures, k):
 def test_one_block_is_the_exact_decomposition(shape):
     pictures = _pictures(*shape)
     k = min(10, shape[1], shape[0] - 1)
-    scatter, basis, scores, lengths = _found(pictures, k)
+    found, basis, scores, lengths = _found(pictures, k)
     expected, masks, variance = _exact(pictures, k)
     np.testing.assert_allclose(lengths.numpy(), expected, rtol=1e-4)
-    assert scatter.variance == pytest.approx(variance, rel=1e-5)
+    assert found.scores is not None
+    assert found.variance == pytest.approx(variance, rel=1e-5)
     # The same space, whatever the signs.
     assert np.linalg.svd(masks.T @ basis.numpy())[1].min() > 1 - 1e-4
     np.testing.assert_allclose((basis.T @ basis).numpy(), np.eye(k), atol=1e-4)
@@ -57,11 +61,11 @@ def test_a_tree_of_blocks_finds_nearly_as_much(shape, monkeypatch):
     monkeypatch.setattr(svd, "_EXACT", 10)
     monkeypatch.setattr(svd, "_BLOCK", 64)
     pictures = _pictures(*shape)
-    scatter, basis, _, lengths = _found(pictures, 20)
+    found, basis, _, lengths = _found(pictures, 20)
     expected, _, variance = _exact(pictures, 20)
-    assert scatter.n == 500
-    np.testing.assert_allclose(scatter.mean.numpy(), pictures.mean(0), atol=1e-4)
-    assert scatter.variance == pytest.approx(variance, rel=1e-5)
+    assert found.scores is None
+    np.testing.assert_allclose(found.mean.numpy(), pictures.mean(0), atol=1e-4)
+    assert found.variance == pytest.approx(variance, rel=1e-5)
     assert 0.9999 < float((lengths**2).sum()) / (expected**2).sum() <= 1 + 1e-5
     np.testing.assert_allclose((basis.T @ basis).numpy(), np.eye(20), atol=1e-4)
 
@@ -72,8 +76,8 @@ def test_a_mean_that_drifts_is_variance_too(monkeypatch):
     monkeypatch.setattr(svd, "_BLOCK", 16)
     levels = np.repeat(np.arange(8.0), 16)[:, None]
     pictures = (levels * np.ones((1, 50)) + 1e-3 * _pictures(128, 50)).astype(np.float32)
-    scatter, basis, _, lengths = _found(pictures, 2)
-    assert float(lengths[0] ** 2) / scatter.variance > 0.99
+    found, basis, _, lengths = _found(pictures, 2)
+    assert float(lengths[0] ** 2) / found.variance > 0.99
     np.testing.assert_allclose(basis[:, 0].numpy(), 50**-0.5, atol=1e-2)
 
 
@@ -106,8 +110,24 @@ def test_some_of_many_eigenvectors_are_found_fast_and_right(monkeypatch):
 def test_directions_of_nothing_are_left_out():
     pictures = torch.from_numpy(_pictures(40, 30)[:, :1] * np.ones((1, 30), np.float32))
     scatter = scatter_of(pictures, 10)
-    assert basis_of(scatter, 10).shape == (30, 1)
+    assert basis_of(scatter.vectors)[0].shape == (30, 1)
 
 
-def test_no_pictures_have_no_scatter():
-    assert ComponentFinder(10, 0, 3, CPU).scatter() is None
+def test_no_pictures_have_no_directions():
+    assert ComponentFinder(10, 0, 3, CPU).directions() is None
+
+
+def test_still_pictures_have_no_directions():
+    finder = ComponentFinder(10, 20, 3, CPU)
+    finder.add(np.full((20, 10), 7, np.float32))
+    assert finder.directions() is None
+
+
+def test_large_pictures_come_in_smaller_blocks(monkeypatch):
+    monkeypatch.setattr(svd, "_BLOCK_BYTES", 4 * 50 * 60)
+    pictures = _pictures(130, 50)
+    finder = ComponentFinder(50, 130, 5, CPU)
+    assert not finder.is_exact
+    found, _, _, lengths = _found(pictures, 5)
+    assert found.scores is None
+    np.testing.assert_allclose(lengths.numpy(), _exact(pictures, 5)[0], rtol=1e-3)

@@ -7,7 +7,7 @@ import pytest
 
 from napari_facemap.simulate.face import simulate_face
 from napari_facemap.simulate.population import simulate_population
-from napari_facemap.simulate.responses import response_channels
+from napari_facemap.simulate.responses import LINEAR, response_channels
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +127,14 @@ def test_short_slow_or_pointless_poses_are_refused(face):
         simulate_population(simulate_face(50, fps=5.0), 3)
     with pytest.raises(ValueError, match="mouth"):
         simulate_population(face.poses.drop_sel(keypoint="mouth"), 3)
+
+
+@pytest.mark.parametrize("drive", ["linear", "non-linear"])
+def test_channels_of_one_kind_drive_when_asked(face, drive):
+    population = simulate_population(face, 20, drive=drive)
+    assert set(population.channel_names).isdisjoint(LINEAR) == (drive == "non-linear")
+    np.testing.assert_allclose(
+        population.weights @ population.channels, population.signal, atol=1e-4
+    )
+    with pytest.raises(ValueError, match="drive"):
+        simulate_population(face, 2, drive="cubic")

@@ -12,6 +12,7 @@ import numpy as np
 from napari_facemap.keypoints.device import choose_device
 from napari_facemap.movement.binning import Binning
 from napari_facemap.movement.decomposition import Decomposition, Sums
+from napari_facemap.movement.eyes import Eyes
 from napari_facemap.movement.passing import Found, batch_size_for, pass_by
 from napari_facemap.movement.regions import Region, Regions
 from napari_facemap.movement.results import SOURCES, Components, MotionResult
@@ -20,6 +21,8 @@ from napari_facemap.provenance import software
 from napari_facemap.video.arrays import as_video
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from napari_facemap.video.arrays import ArrayVideo
     from napari_facemap.video.video import Video
 
@@ -38,6 +41,7 @@ def motion(
     device: str = "auto",
     progress: Progress | None = None,
     batch_size: int | None = None,
+    poses: xr.Dataset | Sequence[xr.Dataset | None] | None = None,
 ) -> MotionResult:
     """Measure motion, its components, pupils, blinks and running in a video.
 
@@ -65,6 +69,9 @@ def motion(
         stops: what was measured so far is given, with ``attrs["complete"]`` 0.
     batch_size : int, optional
         Frames read at once. It changes no result.
+    poses : xarray.Dataset, or sequence of them or None, optional
+        Tracked keypoints of the first view, or of each: they give the eyelids' opening, blinks
+        and the pupil by its four points. Pupils are NaN during these blinks too.
 
     Returns
     -------
@@ -73,12 +80,13 @@ def motion(
     Raises
     ------
     ValueError
-        When videos, regions, components, sources, bin or device are not usable.
+        When videos, regions, components, sources, bin, device or poses are not usable.
     """
     given = list(video) if isinstance(video, list | tuple) else [video]
     opened = [as_video(one) for one in given]
     try:
-        run = _Run(opened, regions, components, sources, bin, whole, device, progress)
+        eyes = Eyes(poses, len(opened), opened[0].shape[0] if opened else 0)
+        run = _Run(opened, regions, components, sources, bin, whole, device, progress, eyes)
         run.read(batch_size or batch_size_for(opened))
         return run.result()
     finally:
@@ -100,6 +108,7 @@ class _Run:
         whole: bool,
         device: str,
         progress: Progress | None,
+        eyes: Eyes,
     ):
         _check(videos, n_components, sources)
         self.videos, self.progress = videos, progress
@@ -110,12 +119,14 @@ class _Run:
         self.regions = regions.fitted_to(sizes)
         self.side, self.n_components = side, n_components
         self.device = choose_device(device)
-        self.gauges = Gauges(self.regions, whole, self.n_frames)
+        self.gauges = Gauges(self.regions, whole, self.n_frames, eyes)
         self.measures = self.gauges.measures
         self._plan_components(sources, whole, sizes)
-        if not self.measures and not self.binnings:
-            raise ValueError("Expected regions to measure in, or the whole frame; found neither.")
-        self.done, self.passes = 0, 1
+        if not self.measures and not self.binnings and not eyes:
+            raise ValueError(
+                "Expected regions to measure in, the whole frame, or keypoints; found none."
+            )
+        self.done, self.passes, self.stopped = 0, 1, False
 
     def _plan_components(
         self, sources: Sequence[str], whole: bool, sizes: Sequence[tuple[int, int]]
@@ -145,7 +156,10 @@ class _Run:
 
     def read(self, n: int) -> None:
         """Go through the videos, a second time where scores need it."""
-        again = [kept for _, _, kept in self.targets if not kept.are_kept]
+        if not self.measures and not self.binnings:  # keypoints tell all that is asked
+            self.done = self.gauges.done = self.n_frames
+            return
+        again = self._to_be_scored()
         self.passes = 2 if again else 1
         learning = [self._beside(which) for which, _, _ in self.targets]
 
@@ -163,8 +177,10 @@ class _Run:
         pass_by(self.videos, self.measures, self.binnings, n, learn)
         for _, decompositions, kept in self.targets:
             for one in decompositions:
-                self._settle(one, kept)
-        if again and self.done == self.n_frames:
+                self.stopped = self.stopped or not self._go_on(self.done)
+                if not self.stopped or self.done < self.n_frames:
+                    self._settle(one, kept)
+        if again and self.done == self.n_frames and not self.stopped:
             self._score_again(n)
 
     def _learn(
@@ -184,8 +200,17 @@ class _Run:
         if kept.are_kept:
             kept.each(self.done, partial(self._learn, [one]))
         one.settle()
-        if kept.are_kept:
+        if kept.are_kept and not one.is_scored:
             kept.each(self.done, partial(self._score, [one]))
+
+    def _to_be_scored(self) -> list[tuple[slice, list[Decomposition]]]:
+        """Which decompositions have to see the video again."""
+        found = []
+        for which, ones, kept in self.targets:
+            waiting = [one for one in ones if not (kept.are_kept or one.is_scored)]
+            if waiting:
+                found.append((which, waiting))
+        return found
 
     def _beside(self, which: slice) -> _Beside:
         return _Beside(sum(binning.n_pixels for _, binning in self.binnings[which]))
@@ -212,7 +237,7 @@ class _Run:
 
     def _score_again(self, n: int) -> None:
         """Read the videos once more, for what was not kept."""
-        chosen = [(which, ones) for which, ones, kept in self.targets if not kept.are_kept]
+        chosen = self._to_be_scored()
         besides = [self._beside(which) for which, _ in chosen]
 
         def score(start: int, found: Found) -> bool:
@@ -243,7 +268,7 @@ class _Run:
             "video_bytes": [p.stat().st_size if p else 0 for p in paths],
             "video_frames": self.n_frames,
             "frame_sizes": [int(s) for size in self.regions.sizes for s in size],
-            "complete": int(self.done == self.n_frames and self.gauges.done == self.n_frames),
+            "complete": int(self.done == self.gauges.done == self.n_frames and not self.stopped),
             "frames_measured": self.gauges.done,
             "bin": self.side,
             "components": self.n_components,

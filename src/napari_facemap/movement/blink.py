@@ -12,7 +12,7 @@ from scipy import ndimage, signal
 from napari_facemap.keypoints.poses import check_poses
 from napari_facemap.movement.regions import Region
 
-_EYE = ("eye(top)", "eye(bottom)", "eye(front)", "eye(back)")
+EYE_KEYPOINTS = ("eye(top)", "eye(bottom)", "eye(front)", "eye(back)")
 _SURE = 6.0  # robust standard deviations of the noise that no blink is smaller than
 _LONGEST_GAP = 0.2  # seconds without a value that a blink may have
 
@@ -105,13 +105,13 @@ def eyelid_opening(poses: xr.Dataset, least_confidence: float = 0.5) -> np.ndarr
         When these are no poses or a keypoint of the eye is missing.
     """
     check_poses(poses)
-    missing = sorted(set(_EYE) - set(poses["keypoint"].values.tolist()))
+    missing = sorted(set(EYE_KEYPOINTS) - set(poses["keypoint"].values.tolist()))
     if missing:
         raise ValueError(
             f"Expected poses with the eye's keypoints; {', '.join(missing)} not found. "
             "Track with a model that has them, or draw a blink region."
         )
-    chosen = poses.sel(keypoint=list(_EYE))
+    chosen = poses.sel(keypoint=list(EYE_KEYPOINTS))
     known = chosen["confidence"].values >= least_confidence
     point = np.where(known[:, np.newaxis], chosen["position"].values.astype(float), np.nan)
     top, bottom, front, back = np.moveaxis(point, 2, 0)

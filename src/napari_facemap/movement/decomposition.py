@@ -9,7 +9,7 @@ import torch
 
 from napari_facemap.movement.binning import Binning
 from napari_facemap.movement.results import Components
-from napari_facemap.movement.svd import ComponentFinder, basis_of, turned
+from napari_facemap.movement.svd import ComponentFinder, turned
 
 _PORTION = 512  # pictures that are turned into scores at once
 
@@ -29,6 +29,11 @@ class Decomposition:
         Of the video; wanted.
     device : torch.device
         Where to compute.
+
+    Attributes
+    ----------
+    is_scored : bool
+        Settling gives the scores too: frames need not be seen again.
     """
 
     def __init__(
@@ -42,12 +47,14 @@ class Decomposition:
     ):
         self.source, self.name, self.parts = source, name, tuple(parts)
         self.n_frames, self.device = n_frames, device
-        self._scale = np.float32(1 / parts[0][1].side ** 2)
+        self._scale = 1 / parts[0][1].side ** 2
         n_pixels = sum(binning.n_pixels for _, binning in parts)
         n_pictures = n_frames - (source == "motion")
         self._n_components = min(n_components, n_pixels, max(1, n_pictures - 1))
         self._finder = ComponentFinder(n_pixels, n_pictures, self._n_components, device)
         self._basis: torch.Tensor | None = None
+        self._good: list[np.ndarray] = []
+        self.is_scored = self._finder.is_exact
 
     def take(self, before: np.ndarray, sums: np.ndarray, good: np.ndarray) -> None:
         """Learn from some frames.
@@ -61,17 +68,22 @@ class Decomposition:
         good : ndarray of bool, shape (n,)
             Which of them have a picture: see `is_good`.
         """
-        self._finder.add(self._pictures(before, sums)[good])
+        self._good.append(good)
+        pictures = self._pictures(before, sums)
+        self._finder.add(pictures if good.all() else pictures[good])
 
     def settle(self) -> None:
         """Choose the directions of what was learnt."""
-        scatter = self._finder.scatter()
+        found = self._finder.directions()
         del self._finder
-        if scatter is None or scatter.variance <= 0:
+        self.is_scored = found is None or found.scores is not None
+        if found is None:
             return  # nothing moves: there are no components
-        self._mean, self._variance = scatter.mean, scatter.variance
-        self._basis = basis_of(scatter, self._n_components)
+        self._mean, self._variance, self._basis = found.mean, found.variance, found.basis
         self._scores = np.full((self.n_frames, self._basis.shape[1]), np.nan, np.float32)
+        if found.scores is not None:
+            there = np.flatnonzero(np.concatenate(self._good))
+            self._scores[there] = found.scores.cpu().numpy()
 
     def score(self, start: int, before: np.ndarray, sums: np.ndarray, good: np.ndarray) -> None:
         """Find the scores of frames from `start` on; otherwise as `take`."""
@@ -113,10 +125,12 @@ class Decomposition:
         )
 
     def _pictures(self, before: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        if self.source == "movie":
-            return sums * self._scale
-        earlier = np.concatenate([before[None], sums[:-1]])
-        return (np.maximum(sums, earlier) - np.minimum(sums, earlier)) * self._scale
+        # Whole numbers below 2**16 are exact in float32.
+        found = torch.from_numpy(sums).float()
+        if self.source == "motion":
+            earlier = torch.cat([torch.from_numpy(before).float()[None], found[:-1]])
+            found = earlier.sub_(found).abs_()
+        return found.mul_(self._scale).numpy()
 
     def is_good(self, decoded: np.ndarray) -> np.ndarray:
         """Which frames have a picture, given which were decoded, both of shape (time,)."""

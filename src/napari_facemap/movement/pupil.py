@@ -226,7 +226,9 @@ def _moments(masks: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarr
     x, y = np.arange(columns) - columns // 2.0, np.arange(rows) - rows // 2.0
     one_x = np.stack([np.ones(columns), x, x * x], axis=1)
     one_y = np.stack([np.ones(rows), y, y * y], axis=0)
-    sums = one_y @ (masks.astype(float) @ one_x) / count[:, None, None]
+    # In float32 along a row, where sums are small, and exact enough for whole pixels.
+    along = masks.astype(np.float32) @ one_x.astype(np.float32)
+    sums = one_y @ along.astype(float) / count[:, None, None]
     mean = np.stack([sums[:, 0, 1], sums[:, 1, 0]], axis=1)
     second = np.stack([sums[:, 0, 2], sums[:, 1, 1], sums[:, 1, 1], sums[:, 2, 0]], axis=1)
     spread = second.reshape(-1, 2, 2) - mean[:, :, np.newaxis] * mean[:, np.newaxis, :]

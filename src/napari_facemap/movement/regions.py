@@ -99,6 +99,12 @@ class Region:
                 f"{', '.join(sorted(unknown))}."
             )
         object.__setattr__(self, "options", {**OPTIONS[self.kind], **self.options})
+        for option, value in self.options.items():
+            expected = _refused(option, value)
+            if expected:
+                raise ValueError(
+                    f"Region {self.name!r}: expected {expected} as its {option}; found {value!r}."
+                )
 
     @classmethod
     def rectangle(cls, name: str, kind: str, x0: float, y0: float, x1: float, y1: float) -> Self:
@@ -229,6 +235,19 @@ class Regions(Sequence[Region]):
             (height, width), (old_height, old_width) = sizes[region.view], self.sizes[region.view]
             moved.append(region.scaled(width / old_width, height / old_height))
         return Regions(tuple(moved), tuple((int(h), int(w)) for h, w in sizes))
+
+
+def _refused(option: str, value: object) -> str:
+    """What is expected of an option, where a value is not it."""
+    if option == "bright":
+        return "" if isinstance(value, bool | np.bool_) else "true or false"
+    number = np.nan
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        number = float(value)
+    if option.endswith("_per_pixel"):
+        fits = value is None or 0 < number < np.inf
+        return "" if fits else "a number above 0, or None where it is not known,"
+    return "" if np.isfinite(number) else "a grey level"
 
 
 def _one_of(name: str, what: str, found: str, known: Sequence[str]) -> None:

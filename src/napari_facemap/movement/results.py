@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
+from napari_facemap.movement.blink import Blink
 from napari_facemap.movement.regions import Regions, Window
 
 SOURCES = ("motion", "movie")
@@ -91,8 +92,11 @@ class MotionResult:
         ``pupil_minor``, ``pupil_angle``, ``pupil_area``, ``pupil_diameter``, ``pupil_quality``
         and, given a scale, ``pupil_diameter_mm (time, pupil)``; ``blink_dark`` and
         ``blink_closed (time, blink)``, 1 during blinks; ``running_x``, ``running_y``,
-        ``running_quality`` and, given a scale, ``running_speed (time, running)``. Attributes of
-        each variable say its unit; those of the dataset where it comes from.
+        ``running_quality`` and, given a scale, ``running_speed (time, running)``. From keypoints
+        ``eyelid_opening`` and ``eyelid_closed (time, eyelid)``, and pupils called "keypoints".
+        Where lids are known, ``blink_event_start``, ``_stop`` and ``_depth (blink_event)`` list
+        all blinks; see `blinks`. Attributes of each variable say its unit; those of the dataset
+        where it comes from.
     components : tuple of Components
         Of whole frames and of each motion region, of those sources that were asked for.
     regions : Regions
@@ -102,3 +106,15 @@ class MotionResult:
     traces: xr.Dataset
     components: tuple[Components, ...]
     regions: Regions
+
+    @property
+    def blinks(self) -> list[tuple[str, Blink]]:
+        """All blinks, and which region or eyelids tell of them."""
+        if "blink_event_start" not in self.traces:
+            return []
+        columns = [self.traces[f"blink_event_{field}"].values for field in Blink._fields]
+        sources = self.traces["blink_event"].values
+        return [
+            (str(source), Blink(*map(float, one)))
+            for source, *one in zip(sources, *columns, strict=True)
+        ]

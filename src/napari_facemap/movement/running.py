@@ -47,14 +47,22 @@ class RunningMeasure:
         twice = np.where((self._x == 0) | (self._x == 0.5), 1, 2).astype(np.float32)
         self._smooth = twice * np.exp(-2 * (np.pi * _BLUR * radius) ** 2).astype(np.float32)
         self._smooth[0, 0] = 0  # brightness has no place
-        self._twice = twice
+        self._twice, self._once = twice, self._smooth / twice
         # The refinement leaves out what hardly counts.
         counts = radius < _COUNTS
         self._rows, self._columns = np.flatnonzero(counts.any(1)), int(counts.any(0).sum())
+        powers = np.arange(3)[:, None]
+        self._by_y = self._y[self._rows, 0].astype(complex) ** powers
+        self._by_x = self._x[: self._columns].astype(complex) ** powers
         # The taper mixes neighbouring waves, so that fewer of them are independent.
         full = float(self._taper.sum()) ** 2 / float((self._taper**2).sum())
         self._independent = full / float(np.prod(self._size))
         self._reach = max(1, int(_LARGEST * rows)), max(1, int(_LARGEST * columns))
+        far = [
+            np.minimum(np.arange(n), n - np.arange(n)) > reach
+            for n, reach in zip(self._size, self._reach, strict=True)
+        ]
+        self._too_far = np.where(far[0][:, None] | far[1], -np.inf, 0).astype(np.float32)
 
     def work(self, before: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Find shifts from each frame to the next.
@@ -77,7 +85,8 @@ class RunningMeasure:
         grey -= float((grey * self._taper).sum() / self._taper.sum())
         waves = fft.rfft2(grey * self._taper, self._size)
         size = np.abs(waves)
-        noise = _TRUST * float(np.median(size[self._fine]))
+        fine = size[self._fine]
+        noise = _TRUST * float(np.partition(fine, len(fine) // 2)[len(fine) // 2])
         # Rounding errors of a picture of one grey level are no waves.
         return waves / (size + max(noise, 1e-3 * float(np.prod(self._size)) ** 0.5))
 
@@ -88,34 +97,34 @@ class RunningMeasure:
         chance = float((weights**2 / self._twice).sum()) ** 0.5
         if not total > 0:
             return np.nan, np.nan, 0.0
-        match = fft.irfft2(cross * self._smooth / self._twice, self._size)
-        rows, columns = self._reach
-        near = np.roll(match, (rows, columns), (0, 1))[: 2 * rows + 1, : 2 * columns + 1]
-        y, x = np.unravel_index(near.argmax(), near.shape)
-        x, y, quality = self._refined(cross, float(x) - columns, float(y) - rows, total)
+        match = fft.irfft2(cross * self._once, self._size)
+        match += self._too_far
+        row, column = divmod(int(match.argmax()), self._size[1])
+        y = row if row <= self._reach[0] else row - self._size[0]
+        x = column if column <= self._reach[1] else column - self._size[1]
+        waves = cross[self._rows, : self._columns] * self._smooth[self._rows, : self._columns]
+        x, y, quality = self._refined(waves, float(x), float(y), total)
         least = _CHANCE * chance / total / self._independent**0.5
         return (x, y, quality) if quality >= least else (np.nan, np.nan, quality)
 
     def _refined(
-        self, cross: np.ndarray, x: float, y: float, total: float
+        self, waves: np.ndarray, x: float, y: float, total: float
     ) -> tuple[float, float, float]:
         """The slope that fits the phases best, from one that is right to the pixel."""
-        cross = cross[self._rows, : self._columns]
-        smooth = self._smooth[self._rows, : self._columns]
-        fx, fy = self._x[: self._columns], self._y[self._rows]
         for _ in range(_STEPS):
-            turn_x, turn_y = np.exp(2j * np.pi * x * fx), np.exp(2j * np.pi * y * fy)
-            left = cross * (turn_y * smooth) * turn_x
-            even, odd = left.real, left.imag
-            slope = -np.array([(odd * fx).sum(), (odd * fy).sum()], float)
-            by_x = even * fx
-            mixed = float((by_x * fy).sum())
-            bend = np.array([[(by_x * fx).sum(), mixed], [mixed, (even * fy**2).sum()]], float)
-            if np.linalg.det(bend) <= 0 or bend[0, 0] <= 0:
+            turned = self._by_y * np.exp(2j * np.pi * y * self._by_y[1])
+            sums = turned @ waves @ (self._by_x * np.exp(2j * np.pi * x * self._by_x[1])).T
+            # Sums over all waves, turned by the slope, of powers of fy times powers of fx.
+            even, odd = sums.real, sums.imag
+            xx, xy, yy = even[0, 2], even[1, 1], even[2, 0]
+            area = xx * yy - xy * xy
+            if area <= 0 or xx <= 0:
                 break
-            step = np.linalg.solve(bend, slope) / (2 * np.pi)
-            x, y = np.array([x, y]) + np.clip(step, -0.5, 0.5)
-        return float(x), float(y), float(np.clip(even.sum() / total, 0, 1))
+            step_x = (xy * odd[1, 0] - yy * odd[0, 1]) / area / (2 * np.pi)
+            step_y = (xy * odd[0, 1] - xx * odd[1, 0]) / area / (2 * np.pi)
+            x += min(max(step_x, -0.5), 0.5)
+            y += min(max(step_y, -0.5), 0.5)
+        return float(x), float(y), min(max(float(even[0, 0]) / total, 0.0), 1.0)
 
 
 def running_traces(

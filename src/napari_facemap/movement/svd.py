@@ -17,8 +17,9 @@ from torch import Tensor
 
 _EXACT = 6144  # frames that are one block: their Gram matrix is found as fast as those of parts
 _BLOCK = 1536
+_BLOCK_BYTES = 2 << 30  # at most, of pictures that are reduced together
 _FULL = 2048  # rows of a matrix whose eigenvectors are all computed
-_POWERS = 4
+_POWERS = 8
 _SPARE = 1.5  # as many vectors are kept on the way for each one that is wanted
 
 
@@ -43,6 +44,27 @@ class Scatter(NamedTuple):
     variance: float
 
 
+class Directions(NamedTuple):
+    """Directions in which pictures vary most.
+
+    Attributes
+    ----------
+    mean : Tensor of float64, shape (pixel,)
+        The pictures' mean.
+    variance : float
+        Their sum of squares about it.
+    basis : Tensor of float32, shape (pixel, component)
+        Orthonormal.
+    scores : Tensor of float32, shape (picture, component), or None
+        Of the centred pictures, where all of them were at hand together.
+    """
+
+    mean: Tensor
+    variance: float
+    basis: Tensor
+    scores: Tensor | None
+
+
 class ComponentFinder:
     """Finds the components of pictures that come in any portions.
 
@@ -56,12 +78,20 @@ class ComponentFinder:
         How many are wanted, no more than can be.
     device : torch.device
         Where to compute.
+
+    Attributes
+    ----------
+    is_exact : bool
+        So many pictures are one block.
     """
 
     def __init__(self, n_pixels: int, n_pictures: int, n_components: int, device: torch.device):
         self.device = device
+        self._n_components = n_components
         self._keep = int(np.ceil(_SPARE * n_components))
-        length = n_pictures if n_pictures <= _EXACT else max(_BLOCK, self._keep)
+        fits = _BLOCK_BYTES // (4 * n_pixels)
+        self.is_exact = n_pictures <= min(_EXACT, fits)
+        length = n_pictures if self.is_exact else max(min(_BLOCK, fits), self._keep)
         self._block = np.empty((max(1, length), n_pixels), np.float32)
         self._filled = 0
         # One scatter for each power of two of blocks, as in a binary number.
@@ -71,13 +101,24 @@ class ComponentFinder:
         """Take pictures of shape (n, pixel), any numbers."""
         at = 0
         while at < len(pictures):
-            room = len(self._block) - self._filled
-            part = pictures[at : at + room]
+            if self._filled == len(self._block):
+                self._reduce_block()
+            part = pictures[at : at + len(self._block) - self._filled]
             self._block[self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             at += len(part)
-            if self._filled == len(self._block):
-                self._reduce_block()
+
+    def directions(self) -> Directions | None:
+        """Directions of all pictures that came; None when they do not vary."""
+        if self._filled and not self._tree:
+            pictures = torch.from_numpy(self._block[: self._filled])
+            self._filled = 0
+            return exact_directions(pictures.to(self.device), self._n_components)
+        scatter = self.scatter()
+        if scatter is None or scatter.variance <= 0:
+            return None
+        basis, _ = basis_of(scatter.vectors[:, : self._n_components])
+        return Directions(scatter.mean, scatter.variance, basis, None)
 
     def scatter(self) -> Scatter | None:
         """How all pictures so far vary; None when there were none."""
@@ -100,18 +141,45 @@ class ComponentFinder:
         self._tree[level] = scatter
 
 
+def exact_directions(pictures: Tensor, n_components: int) -> Directions | None:
+    """Directions and scores of pictures of shape (n, pixel), float32; overwrites them."""
+    mean = _mean(pictures)
+    centred = pictures.sub_(mean.float())
+    flat = len(centred) < centred.shape[1]
+    inner = gram(centred if flat else centred.T)
+    variance = float(inner.diagonal().double().sum())
+    if not variance > 0:
+        return None
+    values, turn = largest(inner, n_components)
+    if not flat:
+        basis, _ = basis_of(turn * values.clamp(min=0).sqrt())
+        return Directions(mean, variance, basis, centred @ basis)
+    basis, lengths = basis_of(centred.T @ turn)
+    # Scores by way of the Gram matrix, which is much smaller than the pictures.
+    scores = inner @ turn[:, : len(lengths)]
+    return Directions(
+        mean,
+        variance,
+        basis,
+        torch.linalg.solve_triangular(lengths, scores, upper=True, left=False),
+    )
+
+
 def scatter_of(pictures: Tensor, keep: int) -> Scatter:
     """Reduce pictures of shape (n, pixel), float32, to `keep` vectors; overwrites them."""
-    mean = pictures.mean(0, dtype=torch.float64)
+    mean = _mean(pictures)
     centred = pictures.sub_(mean.float())
-    variance = float(sum(row.double().square().sum() for row in centred.split(256)))
-    if len(centred) < centred.shape[1]:
-        _, vectors = largest(gram(centred), keep)
-        vectors = centred.T @ vectors
-    else:
-        values, vectors = largest(gram(centred.T), keep)
-        vectors = vectors * values.clamp(min=0).sqrt()
-    return Scatter(len(pictures), mean, vectors, variance)
+    flat = len(centred) < centred.shape[1]
+    inner = gram(centred if flat else centred.T)
+    values, vectors = largest(inner, keep)
+    vectors = centred.T @ vectors if flat else vectors * values.clamp(min=0).sqrt()
+    return Scatter(len(pictures), mean, vectors, float(inner.diagonal().double().sum()))
+
+
+def _mean(pictures: Tensor) -> Tensor:
+    # Float32 adds up a few quickly and well; float64 the rest.
+    parts = [part.sum(0).double() for part in pictures.split(256)]
+    return torch.stack(parts).sum(0) / len(pictures)
 
 
 def joined(a: Scatter, b: Scatter, keep: int) -> Scatter:
@@ -125,13 +193,30 @@ def joined(a: Scatter, b: Scatter, keep: int) -> Scatter:
     return Scatter(n, mean, vectors @ turn, variance)
 
 
-def basis_of(scatter: Scatter, n_components: int) -> Tensor:
-    """Directions of the longest vectors, orthonormal, shape (pixel, component)."""
-    vectors = scatter.vectors[:, :n_components]
+def basis_of(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal directions of vectors of shape (pixel, component), the longest first.
+
+    Returns
+    -------
+    basis : Tensor, shape (pixel, kept)
+        Of the first ones; those that are too short have no direction.
+    triangle : Tensor, shape (kept, kept)
+        ``basis @ triangle`` are the vectors.
+    """
     lengths = vectors.norm(dim=0)
     # What is nothing but rounding errors of float32, squared in a Gram matrix, has no direction.
-    vectors = vectors[:, lengths > 1e-3 * lengths.max().clamp(min=1e-30)]
-    return torch.linalg.qr(vectors)[0]
+    there = lengths > 1e-3 * lengths.max().clamp(min=1e-30)
+    kept = len(there) if bool(there.all()) else int(there.int().argmin())
+    vectors, lengths = vectors[:, :kept], lengths[:kept]
+    # They are nearly orthogonal already, so that Cholesky's way is as good as any, and fast.
+    unit = vectors / lengths
+    inner = unit.T.double() @ unit.double()
+    triangle, failed = torch.linalg.cholesky_ex(inner, upper=True)
+    if failed:
+        return torch.linalg.qr(vectors)
+    triangle = triangle.to(vectors)
+    basis = torch.linalg.solve_triangular(triangle, unit, upper=True, left=False)
+    return basis, triangle * lengths
 
 
 def turned(basis: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -180,8 +265,16 @@ def largest(symmetric: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         return values[-keep:].flip(0), vectors[:, -keep:].flip(1)
     chance = np.random.default_rng(0).standard_normal((n, keep + keep // 8 + 8), np.float32)
     space = torch.from_numpy(chance).to(symmetric)
-    for _ in range(_POWERS):
-        space = torch.linalg.qr(symmetric @ space)[0]
-        space = torch.linalg.qr(symmetric @ space)[0]
+    for _ in range(_POWERS - 1):
+        space = _straightened(symmetric @ space)
+    space = torch.linalg.qr(symmetric @ space)[0]
     values, turn = torch.linalg.eigh(space.T @ (symmetric @ space))
     return values[-keep:].flip(0), space @ turn[:, -keep:].flip(1)
+
+
+def _straightened(space: Tensor) -> Tensor:
+    """Vectors of the same space that are far from parallel; several times as fast as by QR."""
+    inner = space.T.double() @ space.double()
+    inner.diagonal().add_(1e-13 * inner.diagonal().sum())
+    triangle = torch.linalg.cholesky(inner, upper=True).to(space)
+    return torch.linalg.solve_triangular(triangle, space, upper=True, left=False)

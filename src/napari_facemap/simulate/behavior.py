@@ -7,6 +7,7 @@ import numpy as np
 from napari_facemap.simulate.chance import TimeChance
 
 _TURN = 2 * np.pi
+_BLINKS = {"slot": 5.0, "chance": 0.4, "duration": 0.3}  # seconds; see `TimeChance.events`
 
 
 def simulate_behavior(times: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
@@ -46,6 +47,35 @@ def simulate_behavior(times: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]
         **_paw(chance, times, state),
         **_head(chance, times, state),
     }
+
+
+def blink_intervals(times: np.ndarray, seed: int = 0) -> np.ndarray:
+    """When the lids of `simulate_behavior` close and open again.
+
+    Parameters
+    ----------
+    times : ndarray, shape (time,)
+        Seconds, 0 or more, rising.
+    seed : int
+        Which mouse and day, 0 or more.
+
+    Returns
+    -------
+    ndarray, shape (blink, 2)
+        Seconds when the lids begin to close and when they are open again, of each blink that
+        one of the times lies in. Those that overlap are one.
+    """
+    times = np.asarray(times, float)
+    phase, length = TimeChance(seed).events("blink", times, **_BLINKS)
+    inside = np.isfinite(phase)
+    starts = times[inside] - phase[inside] * length[inside]
+    blinks: list[list[float]] = []
+    for start, stop in zip(starts, starts + length[inside], strict=True):
+        if blinks and start <= blinks[-1][1]:
+            blinks[-1][1] = max(blinks[-1][1], float(stop))
+        else:
+            blinks.append([float(start), float(stop)])
+    return np.array(blinks).reshape(-1, 2)
 
 
 def _gate(drive: np.ndarray, steepness: float) -> np.ndarray:
@@ -91,7 +121,7 @@ def _nose_and_mouth(
 
 
 def _eye(chance: TimeChance, t: np.ndarray, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    phase, _ = chance.events("blink", t, slot=5.0, chance=0.4, duration=0.3)
+    phase, _ = chance.events("blink", t, **_BLINKS)
     # Lids close in a third of the time that they take to open.
     closing = np.nan_to_num(np.where(phase < 0.25, phase / 0.25, (1 - phase) / 0.75))
     squint = 0.05 * chance.smooth("squint", t, 1.2) - 0.06 * np.tanh(state["arousal"])

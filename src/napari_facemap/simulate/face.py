@@ -15,11 +15,12 @@ from napari_facemap.keypoints.skeleton import KEYPOINTS
 from napari_facemap.provenance import software
 from napari_facemap.simulate.anatomy import Anatomy, draw_anatomy
 from napari_facemap.simulate.appearance import Appearance, draw_appearance
-from napari_facemap.simulate.behavior import simulate_behavior
+from napari_facemap.simulate.behavior import blink_intervals, simulate_behavior
 from napari_facemap.simulate.chance import generator
 from napari_facemap.simulate.geometry import Head
-from napari_facemap.simulate.movement import keypoint_places, move
+from napari_facemap.simulate.movement import keypoint_places, move, pupil_circle
 from napari_facemap.simulate.render import Renderer
+from napari_facemap.simulate.treadmill import belt_steps, largest_rectangle
 
 if TYPE_CHECKING:
     from napari_facemap.video.arrays import ArrayVideo
@@ -48,6 +49,8 @@ class SimulatedFace:
         Looks.
     behavior : dict of ndarray, each shape (time,)
         What drives the movements; see `simulate_behavior`.
+    treadmill : bool
+        Whether there is a belt below the mouse.
     """
 
     def __init__(
@@ -59,9 +62,10 @@ class SimulatedFace:
         facing: str,
         anatomy: Anatomy,
         appearance: Appearance,
+        treadmill: bool = False,
     ):
         self.seed, self.fps, self.size, self.facing = seed, fps, size, facing
-        self.anatomy, self.appearance = anatomy, appearance
+        self.anatomy, self.appearance, self.treadmill = anatomy, appearance, treadmill
         self.times = np.arange(n_frames) / fps
         self.behavior = simulate_behavior(self.times, seed)
         self._head = Head(anatomy, size)
@@ -69,7 +73,13 @@ class SimulatedFace:
 
     @cached_property
     def _renderer(self) -> Renderer:
-        return Renderer(self._head, self.appearance, self.seed)
+        return Renderer(self._head, self.appearance, self.seed, self._belt_steps)
+
+    @cached_property
+    def _belt_steps(self) -> np.ndarray | None:
+        if not self.treadmill:
+            return None
+        return belt_steps(self.times, self.behavior["running"], self.seed)
 
     @cached_property
     def poses(self) -> xr.Dataset:
@@ -88,6 +98,49 @@ class SimulatedFace:
             "facing": self.facing,
         }
         return make_poses(places, visible, KEYPOINTS, self.times, attrs=attrs)
+
+    @cached_property
+    def pupil(self) -> dict[str, np.ndarray]:
+        """The true pupil, each of shape (time,): the whole of it, also where lids cover it.
+
+        ``x``, ``y`` (px), ``major``, ``minor`` (semi-axes, px) and ``area`` (px^2). It is a
+        circle, so that both axes are its radius.
+        """
+        center, radius = pupil_circle(self._head, self._movement)
+        x, y = center.T
+        if self.facing == "right":
+            x = self.size[1] - 1 - x
+        return {"x": x, "y": y, "major": radius, "minor": radius, "area": np.pi * radius**2}
+
+    @cached_property
+    def blinks(self) -> np.ndarray:
+        """The true blinks, shape (blink, 2); see `blink_intervals`."""
+        return blink_intervals(self.times, self.seed)
+
+    @cached_property
+    def treadmill_speed(self) -> np.ndarray | None:
+        """How far the belt truly moved since the frame before, shape (time,); None without one.
+
+        Pixels to the right; the first is NaN.
+        """
+        if self._belt_steps is None:
+            return None
+        speed = self._belt_steps * self._head.unit * (1 if self.facing == "left" else -1)
+        speed[0] = np.nan
+        return speed
+
+    @cached_property
+    def treadmill_region(self) -> tuple[int, int, int, int] | None:
+        """Where the belt is seen in all frames, but for whiskers before it.
+
+        The largest rectangle (x0, y0, x1, y1) in pixels, x1 and y1 not included. None where
+        there is no belt, or head and paw leave no 24 rows and columns of it free.
+        """
+        belt = self._renderer.belt if self.treadmill else None
+        if belt is None:
+            return None
+        free = belt.free(self._movement.paw)
+        return largest_rectangle(free[:, ::-1] if self.facing == "right" else free)
 
     @property
     def frames(self) -> SimulatedFrames:
@@ -184,6 +237,7 @@ def simulate_face(
     facing: str | None = None,
     anatomy: Anatomy | None = None,
     appearance: Appearance | None = None,
+    treadmill: bool = False,
 ) -> SimulatedFace:
     """Simulate a video of a head-fixed mouse's face under infrared light.
 
@@ -207,6 +261,8 @@ def simulate_face(
         Sizes and view instead of those that the seed draws.
     appearance : Appearance, optional
         Looks instead of those that the seed draws.
+    treadmill : bool
+        Draw a belt below the mouse that moves when the mouse runs. Nothing else changes.
 
     Returns
     -------
@@ -239,4 +295,5 @@ def simulate_face(
         facing,
         anatomy or draw_anatomy(seed),
         appearance or draw_appearance(seed),
+        bool(treadmill),
     )

@@ -95,6 +95,12 @@ def keypoint_places(head: Head, movement: Movement) -> tuple[np.ndarray, np.ndar
     return np.stack([at[name] for name in KEYPOINTS], axis=-1), visible
 
 
+def pupil_circle(head: Head, movement: Movement) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (time, 2) and radius (time,) of the pupil in the frame, pixels."""
+    center = head.rest(np.zeros(2))[0] + movement.gaze @ head.eye_axes.T
+    return head.jitter(center, movement.turn, movement.shift), movement.radius
+
+
 def _skin_places(head: Head, movement: Movement) -> dict[str, np.ndarray]:
     rest = {name: head.rest(uv)[0] for name, uv in head.anatomy.points().items()}
     places = {name: head.moved(xy, movement.patches) for name, xy in rest.items()}

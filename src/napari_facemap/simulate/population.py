@@ -19,6 +19,8 @@ _FIELD = 1000.0  # Side of the imaged square, um.
 _PATCH = 300.0  # Spread of a channel's neurons, um.
 # Levels weigh more than the other channels, so that a linear model finds something too.
 _LINEAR_STRENGTH = 1.7
+DRIVES = ("mixed", "linear", "non-linear")
+"""Which channels drive a population."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def simulate_population(
     delay: float = 0.3,
     undriven: float = 0.0,
     explainable: tuple[float, float] = (0.1, 0.8),
+    drive: str = "mixed",
 ) -> SimulatedPopulation:
     """Simulate neurons that respond to a face's movements, late and non-linearly.
 
@@ -91,6 +94,8 @@ def simulate_population(
         Share of neurons without any signal, 0 to 1; their noise has variance ``noise``.
     explainable : (float, float)
         Range of the explainable fraction at ``noise=1``, spread evenly over the driven neurons.
+    drive : {"mixed", "linear", "non-linear"}
+        Which channels there are: all, those that are linear in the keypoints, or the others.
 
     Returns
     -------
@@ -102,11 +107,16 @@ def simulate_population(
         When a parameter is out of its range, or the face is too short or too slowly filmed.
     """
     _check(n_neurons, rate, noise, undriven, explainable)
+    if drive not in DRIVES:
+        raise ValueError(f"Expected drive to be {', '.join(DRIVES)}; found {drive!r}.")
     poses = face if isinstance(face, xr.Dataset) else face.poses
     rng = generator(seed, "population")
     camera = poses["time"].values
     times = _neural_times(camera, rate, rng)
     names, at_camera = response_channels(poses, delay)
+    if drive != "mixed":
+        kept = [k for k, name in enumerate(names) if (name in LINEAR) == (drive == "linear")]
+        names, at_camera = tuple(names[k] for k in kept), at_camera[kept]
     channels = np.stack([np.interp(times, camera, channel) for channel in at_camera])
     channels -= channels.mean(axis=1, keepdims=True)
     channels /= np.maximum(channels.std(axis=1, keepdims=True), 1e-12)

@@ -11,6 +11,7 @@ from napari_facemap.simulate.geometry import Head
 from napari_facemap.simulate.movement import Movement
 from napari_facemap.simulate.paw import REACH, arm_depth, hand_depth
 from napari_facemap.simulate.texture import MARGIN, HeadTexture, paint_background
+from napari_facemap.simulate.treadmill import Belt
 
 _SHAFT_STEP = 0.7  # Pixels between the drops that a whisker is drawn with.
 
@@ -29,9 +30,22 @@ class Renderer:
         Looks.
     seed : int
         Of the sensor's noise.
+    belt_steps : ndarray, shape (time,), optional
+        How the belt below the mouse moves, see `belt_steps`; there is none by default.
+
+    Attributes
+    ----------
+    belt : Belt or None
+        What the mouse runs on.
     """
 
-    def __init__(self, head: Head, appearance: Appearance, seed: int):
+    def __init__(
+        self,
+        head: Head,
+        appearance: Appearance,
+        seed: int,
+        belt_steps: np.ndarray | None = None,
+    ):
         self.head, self.look, self.seed = head, appearance, seed
         self._texture = HeadTexture(head, appearance).paint()
         self._background = paint_background(head, appearance)
@@ -44,6 +58,9 @@ class Renderer:
         noise = generator(appearance.texture_seed, "arm").standard_normal((128, 128))
         grain = ndimage.gaussian_filter(noise, (2.0, 0.5), mode="wrap")
         self._fur = (1 + appearance.fur_contrast * grain / grain.std()).astype(np.float32)
+        self.belt = None
+        if belt_steps is not None:
+            self.belt = Belt(head, appearance, belt_steps, self._texture.imag, seed)
         self._along, self._drop, self._owner, self._strand = self._drops()
 
     def draw(self, movement: Movement, index: int) -> np.ndarray:
@@ -55,12 +72,20 @@ class Renderer:
         """
         skin = self._warp(movement, index)
         opacity = skin.imag
-        grey = self._background * (1 - opacity) + skin.real
+        grey = self._behind(index) * (1 - opacity) + skin.real
         self._draw_mouth(grey, movement, index)
         self._draw_eye(grey, movement, index)
         self._draw_whiskers(grey, opacity, movement, index)
         self._draw_paw(grey, movement, index)
         return self._expose(grey, index)
+
+    def _behind(self, index: int) -> np.ndarray:
+        """What is behind the mouse."""
+        if self.belt is None:
+            return self._background
+        grey = self._background.copy()
+        self.belt.draw(grey, index)
+        return grey
 
     def _warp(self, movement: Movement, index: int) -> np.ndarray:
         """The head's texture as it lies in this frame, bilinear."""

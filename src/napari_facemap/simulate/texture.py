@@ -215,14 +215,24 @@ def paint_background(head: Head, look: Appearance) -> np.ndarray:
     return grey.astype(np.float32)
 
 
-def _spout(grey: np.ndarray, head: Head) -> np.ndarray:
+def spout_cover(head: Head) -> np.ndarray:
+    """How far the water spout covers each pixel of the frame, 0 to 1."""
+    return _on_spout(head)[1]
+
+
+def _on_spout(head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Head units across the spout from its middle, and how far it covers each pixel."""
     tip = head.rest(head.anatomy.skin(88.0, 62.0))[0]
     away = np.array([-0.85, 0.53])
-    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    y, x = np.mgrid[: head.size[0], : head.size[1]]
     along = ((x - tip[0]) * away[0] + (y - tip[1]) * away[1]) / head.unit
     across = ((y - tip[1]) * away[0] - (x - tip[0]) * away[1]) / head.unit
     inside = np.minimum(4.5 - np.abs(across), along) * head.unit
-    cover = np.clip(inside + 0.5, 0, 1)
+    return across, np.clip(inside + 0.5, 0, 1)
+
+
+def _spout(grey: np.ndarray, head: Head) -> np.ndarray:
+    across, cover = _on_spout(head)
     steel = (
         0.12
         + 0.5 * np.exp(-(((across - 1.5) / 1.0) ** 2))
