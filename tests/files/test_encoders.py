@@ -7,8 +7,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from napari_facemap.files.encoders import read_encoder, write_encoder
-from napari_facemap.neural.encoder import fit_encoder, predict_recording
+from napari_facemap.neural.encoder import predict_recording
 from napari_facemap.neural.features import Features
+from napari_facemap.neural.fitting import fit_encoder
 from napari_facemap.neural.recording import Recording
 
 SHORT = {"network": {"max_steps": 6, "check_every": 3}, "linear": {}}

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+
+import h5py
 import numpy as np
 import pytest
 
@@ -60,6 +63,99 @@ def test_npz_with_one_array_of_another_name(tmp_path):
 def test_npz_with_several_arrays_of_other_names_is_refused(tmp_path):
     np.savez(tmp_path / "mouse.npz", one=ACTIVITY, two=ACTIVITY)
     assert "found one, two" in refused(tmp_path / "mouse.npz", rate=10)
+
+
+def test_npz_of_which_one_array_is_named(tmp_path):
+    np.savez(tmp_path / "mouse.npz", one=ACTIVITY, two=ACTIVITY * 2, times=TIMES)
+    recording = read_recording(tmp_path / "mouse.npz", signal="two")
+    assert np.array_equal(recording.activity, ACTIVITY * 2)
+    message = refused(tmp_path / "mouse.npz", signal="three")
+    assert "named three; found one, two, times of shapes (4, 30), (4, 30), (30,)" in message
+    np.save(tmp_path / "mouse.npy", ACTIVITY)
+    assert "leave signal out" in refused(tmp_path / "mouse.npy", rate=1, signal="one")
+
+
+def test_npz_reads_only_what_it_needs(tmp_path):
+    np.savez(tmp_path / "mouse.npz", spks=ACTIVITY, times=TIMES, notes=np.array({"a": 1}))
+    assert read_recording(tmp_path / "mouse.npz").n_neurons == 4
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "i2", "u1"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_comes_in_pieces(tmp_path, monkeypatch, order, dtype, save):
+    monkeypatch.setattr("napari_facemap.files.matrices.AT_ONCE", 7)
+    activity = np.asarray(np.abs(ACTIVITY) * 50, dtype, order=order)
+    save(tmp_path / "mouse.npz", spks=activity)
+    found = read_recording(tmp_path / "mouse.npz", rate=1).activity
+    assert np.array_equal(found, activity.astype(np.float32))
+
+
+def test_times_as_an_array(saved):
+    assert np.array_equal(read_recording(saved / "spks.npy", TIMES).times, TIMES)
+    assert np.array_equal(read_recording(saved / "spks.npy", list(TIMES)).times, TIMES)
+    assert "not fit the 29 times of times for" in refused(saved / "spks.npy", TIMES[:-1])
+
+
+def test_the_user_may_say_which_axis_is_time(saved):
+    np.save(saved / "turned.npy", ACTIVITY.T)
+    recording = read_recording(saved / "turned.npy", rate=10, time_axis=0)
+    assert np.array_equal(recording.activity, ACTIVITY)
+    assert recording.warnings == []
+    assert "does not fit the 30 times" in refused(saved / "turned.npy", TIMES, time_axis=1)
+    assert "time_axis 0 or 1" in refused(saved / "turned.npy", rate=10, time_axis=-1)
+
+
+@pytest.mark.parametrize("option", [{"bin_seconds": 0.1}])
+def test_options_of_other_formats_are_refused(saved, option):
+    assert "is of no use for this kind of file" in refused(saved / "spks.npy", rate=1, **option)
+
+
+def test_cells_only_is_no_matter_where_nothing_else_is_known(saved):
+    assert read_recording(saved / "spks.npy", rate=1, cells_only=False).n_neurons == 4
+
+
+N, T = 2000, 20_000
+WHOLE = N * T * 8  # bytes in float64
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Files of 160 MB that take no room on the disk, since nothing but zeros is in them."""
+    folder = tmp_path_factory.mktemp("large")
+    for name in ("spks", "F", "Fneu"):
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (N, T))
+    np.lib.format.open_memmap(folder / "wide.npy", "w+", np.float64, (N, T))
+    np.save(folder / "iscell.npy", np.ones((N, 2)))
+    with h5py.File(folder / "large.mat", "w") as file:
+        file.create_dataset("spks", (T, N), "f8", chunks=(1000, 100))
+    return folder
+
+
+def peak_of_reading(*arguments, **options):
+    tracemalloc.start()
+    try:
+        recording = read_recording(*arguments, rate=10, **options)
+        assert recording.activity.shape[1] == T
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_map_takes_no_memory(large):
+    assert peak_of_reading(large / "spks.npy") < WHOLE / 8
+    assert peak_of_reading(large) < WHOLE / 8
+
+
+def test_what_is_no_map_is_held_once_as_float32(large):
+    some = np.ones((N, 2))
+    some[5] = 0
+    held = WHOLE / 2
+    assert peak_of_reading(large / "wide.npy") < held * 1.5
+    assert peak_of_reading(large / "large.mat", time_axis=1) < held * 1.9
+    np.save(large / "iscell.npy", some)
+    assert peak_of_reading(large) < held * 1.5
+    np.save(large / "iscell.npy", np.ones((N, 2)))
 
 
 def test_time_by_neuron_is_transposed_and_said(saved, caplog):
@@ -134,6 +230,24 @@ def test_pickled_objects_are_not_loaded(tmp_path):
     assert "pickled" in refused(tmp_path / "b.npz", rate=10)
 
 
+def test_activity_too_large_for_float32_is_not_finite(tmp_path):
+    activity = ACTIVITY.astype(np.float64)
+    activity[1, 2] = 1e300
+    np.save(tmp_path / "a.npy", activity)
+    np.savez(tmp_path / "b.npz", spks=activity)
+    with h5py.File(tmp_path / "c.mat", "w") as file:
+        file["spks"] = activity.T
+    for name in ("a.npy", "b.npz", "c.mat"):
+        assert "inf for neuron 1 at sample 2" in refused(tmp_path / name, TIMES)
+
+
+def test_a_header_that_is_none(tmp_path):
+    np.save(tmp_path / "a.npy", ACTIVITY)
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(whole.replace(b"{'descr'", b"('descr'"))
+    assert "damaged" in refused(tmp_path / "a.npy", rate=1)
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04 torn", b"words"])
 def test_damaged_files(tmp_path, name, content):
@@ -151,8 +265,10 @@ def test_a_torn_npz_is_refused(tmp_path):
 
 def test_missing_other_and_empty_files(tmp_path):
     assert "no such file" in refused(tmp_path / "a.npy", rate=10)
-    (tmp_path / "a.mat").write_bytes(b"")
-    assert "expected a .npy or .npz" in refused(tmp_path / "a.mat", rate=10)
+    for name in ("a.docx", "a"):
+        (tmp_path / name).write_bytes(b"words")
+        assert "expected a .npy or .npz file, .mat" in refused(tmp_path / name, rate=10)
+    assert "no such file" in refused(tmp_path / "a.nwb", rate=10)
     np.save(tmp_path / "empty.npy", np.zeros((0, 5)))
     assert "empty" in refused(tmp_path / "empty.npy", rate=10)
     np.save(tmp_path / "line.npy", np.zeros(5))

@@ -90,12 +90,48 @@ def test_plain_things_come_as_they_were_saved(tmp_path):
     assert_same(load_plain(tmp_path / "a.npy"), plain)
 
 
-@pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_every_protocol_that_numpy_uses(tmp_path, protocol):
     array = np.empty((), object)
     array[()] = PLAIN
     path = write_pickle(tmp_path / "a.npy", pickle.dumps(array, protocol=protocol))
     assert_same(load_plain(path), PLAIN)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_paths_and_dates_come_as_text(tmp_path, protocol):
+    zone = datetime.timezone(datetime.timedelta(hours=-5, minutes=-30), "somewhere")
+    array = np.empty((), object)
+    array[()] = [
+        pathlib.PurePosixPath("/data/mouse/é"),
+        pathlib.PureWindowsPath("C:\\data\\mouse"),
+        pathlib.PurePosixPath("a"),
+        pathlib.Path("b/c"),
+        datetime.datetime(2024, 5, 1, 12, 30),
+        datetime.datetime(2024, 5, 1, 12, 30, tzinfo=zone),
+        datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC),
+    ]
+    path = write_pickle(tmp_path / "a.npy", pickle.dumps(array, protocol=protocol))
+    assert load_plain(path) == [
+        "/data/mouse/é",
+        "C:/data/mouse",
+        "a",
+        "b/c",
+        "2024-05-01T12:30:00",
+        "2024-05-01T12:30:00-05:30",
+        "2024-05-01T00:00:00+00:00",
+    ]
+
+
+def test_paths_of_python_3_13(tmp_path):
+    payload = b"cpathlib._local\nPosixPath\n(S'/'\nS'data'\ntR"
+    path = write_pickle(tmp_path / "a.npy", in_array("@").replace(b"\x8c\x01@", payload))
+    # Without a frame, whose length would be another.
+    path.write_bytes(path.read_bytes().replace(b"\x80\x04\x95", b"\x80\x04@", 1))
+    content = path.read_bytes()
+    at = content.index(b"\x80\x04@") + 2
+    path.write_bytes(content[:at] + content[at + 9 :])
+    assert load_plain(path)["item"] == "/data"
 
 
 def test_names_of_older_and_newer_numpy(tmp_path):
@@ -186,10 +222,10 @@ def hostile(mark):
         "builtins.getattr": Calling(getattr, "", "x"),
         "builtins.__import__": Calling(__import__, "os"),
         "functools.partial": Calling(functools.partial, os.system, command),
-        "pathlib": pathlib.PurePosixPath("a"),
+        "datetime.time": datetime.time(1, 2),
+        "datetime.date": datetime.date(2020, 1, 1),
         "collections.OrderedDict": collections.OrderedDict(a=1),
         "collections.defaultdict": collections.defaultdict(list),
-        "datetime": datetime.date(2020, 1, 1),
         "numpy.load": Calling(np.load, str(mark), None, True),
         "numpy.matrix": Calling(np.matrix, "1"),
         "could run code": np.ma.masked_array([1], [True]),
@@ -256,6 +292,17 @@ STRUCTURED = np.dtype([("a", "O")])
         b"cnumpy\ndtype\n(S'M8[ns]'\ntR.",
         b"cnumpy\ndtype\n(S'f8'\ntR.",
         b"c_codecs\nencode\n(S'a'\nS'rot13'\ntR.",
+        b"c_codecs\nencode\n(I5\nS'latin1'\ntR.",
+        b"c_codecs\ndecode\n(S'a'\nS'latin1'\ntR.",
+        b"c__builtin__\nbytes\n(I1000000000000\ntR.",
+        b"cpathlib\nPosixPath\n(I5\ntR.",
+        b"cpathlib\nPath\n(S'a'\ntR.",
+        b"cdatetime\ntimedelta\n(I999999999999\ntR.",
+        b"cdatetime\ntimedelta\n(S'a'\ntR.",
+        b"cdatetime\ndatetime\n(S'a'\ntR.",
+        b"cdatetime\ndatetime\n(C\x00tR.",
+        b"cdatetime\ntimezone\n(I5\ntR.",
+        b"cdatetime\ntimezone.utc\n.",
         # No array at all, or steps that end early.
         b"I5\n.",
         b"N.",
@@ -367,6 +414,20 @@ def test_bytes_that_many_arrays_share(tmp_path):
     assert "larger together than their file" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"), [(b"_codecs\nencode", b"S'latin1'\n"), (b"pathlib\nPosixPath", b"")]
+)
+def test_text_that_many_calls_share(tmp_path, name, arguments):
+    text = b"S'" + b"a" * 100_000 + b"'\np1\n0"
+    call = b"c" + name + b"\n(g1\n" + arguments + b"tR"
+    path = write_pickle(tmp_path / "a.npy", text + b"(" + call * 1000 + b"l.")
+    tracemalloc.start()
+    refused(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
 def test_lists_in_lists_in_lists(tmp_path):
     payload = b"]" * 100_000 + b"a" * 99_999 + b"."
     refused(write_pickle(tmp_path / "a.npy", payload))
@@ -383,6 +444,8 @@ def test_missing_damaged_and_other_files(tmp_path):
     np.save(path, np.arange(1000))
     path.write_bytes(path.read_bytes()[:-8])
     assert "7992 bytes for an array of shape (1000,)" in refused(path)
+    path.write_bytes(whole.replace(b"{'descr'", b"('descr'", 1))
+    refused(path)
     # An array of objects whose shape is another than its header says.
     refused(write_pickle(path, in_array(1), shape=(3,)))
     np.save(path, np.zeros(2, STRUCTURED))

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from napari_facemap.keypoints.poses import make_poses
-from napari_facemap.neural.encoder import Cancelled, fit_encoder, predict_recording
+from napari_facemap.neural.encoder import predict_recording
 from napari_facemap.neural.features import Features
+from napari_facemap.neural.fitting import fit_encoder
+from napari_facemap.neural.model import Cancelled
 from napari_facemap.neural.recording import Recording
 
 SHORT = {"max_steps": 20, "check_every": 10}
@@ -89,7 +91,7 @@ def test_fault_27_nothing_is_measured_on_test_times(make_pair, model, options):
     spoilt_values[near] += 50
     monkey = Recording(spoilt_activity, pair.recording.times)
     features = Features(spoilt_values, pair.features.times, pair.features.names)
-    import napari_facemap.neural.encoder as module
+    import napari_facemap.neural.fitting as module
 
     split = encoder.split
     original, module.split_times = module.split_times, lambda *arguments: split

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_facemap.neural.encoder import fit_encoder, predict_recording
+from napari_facemap.neural.encoder import predict_recording
+from napari_facemap.neural.fitting import fit_encoder
 from napari_facemap.neural.recording import Recording
 from napari_facemap.simulate.face import simulate_face
 from napari_facemap.simulate.population import simulate_population

@@ -65,3 +65,41 @@ def test_refuses_other_number_of_names():
 def test_one_time_is_no_clock():
     with pytest.raises(ValueError, match="at least two times"):
         check_times([1.0], "camera")
+
+
+def places():
+    footprint = (np.array([1, 2]), np.array([3, 4]), np.array([0.5, 1]))
+    return {
+        "positions": [[3.5, 1.5], [0, 0], [2, 2]],
+        "footprints": [footprint] * 3,
+        "mean_image": np.ones((5, 6)),
+    }
+
+
+def test_knows_where_neurons_lie():
+    recording = Recording(np.zeros((3, 5)), TIMES, **places())
+    assert recording.positions.dtype == recording.mean_image.dtype == np.float32
+    assert recording.positions.shape == (3, 2)
+    assert replace(recording, name="b").footprints is recording.footprints
+    volume = {"positions": np.zeros((3, 3)), "mean_image": np.zeros((2, 5, 6))}
+    assert Recording(np.zeros((3, 5)), TIMES, **volume).positions.shape == (3, 3)
+    bare = Recording(np.zeros((3, 5)), TIMES)
+    assert bare.positions is bare.footprints is bare.mean_image is None
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"positions": np.zeros((2, 2))}, r"of 3 neurons; found shape \(2, 2\)"),
+        ({"positions": np.zeros((3, 4))}, r"found shape \(3, 4\)"),
+        ({"footprints": places()["footprints"][:2]}, "expected 3 footprints; found 2"),
+        ({"footprints": [([1], [2], [])] * 3}, r"found lengths \[1, 1, 0\] for neuron 0"),
+        ({"footprints": [([1], [2])] * 3}, "of y, x and weights"),
+        ({"mean_image": np.zeros(5)}, r"found shape \(5,\)"),
+    ],
+)
+def test_refuses_places_that_do_not_fit(more, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        Recording(np.zeros((3, 5)), TIMES, name="mouse", **more)
+    assert str(caught.value).startswith("mouse")
+    assert "\n" not in str(caught.value)

@@ -1,212 +1,224 @@
-"""Neural recordings and times from NumPy and text files."""
+"""Recordings of neural activity, whatever wrote them."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-import zipfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 
-from napari_facemap.neural.recording import Recording, check_times
+from napari_facemap.files.caiman import is_caiman, read_caiman
+from napari_facemap.files.hdf5 import is_hdf5, open_hdf5
+from napari_facemap.files.matlab import read_matlab
+from napari_facemap.files.matrices import (
+    ACTIVITY_NAMES,
+    is_line,
+    load_arrays,
+    make_recording,
+    pick,
+    time_axis_of,
+)
+from napari_facemap.files.nwb import is_nwb, read_nwb
+from napari_facemap.files.spikes import OF_SORTING, is_sorting, read_spikes
+from napari_facemap.files.suite2p import find_planes, read_suite2p
+from napari_facemap.files.times import TIMES_NAMES, Clock, read_times
+from napari_facemap.neural.recording import Recording
 
-_ACTIVITY_NAMES = ("spks", "activity", "F", "dff", "neural")
-_TIMES_NAMES = ("times", "tneural", "t", "time")
-_MAPPED_FROM = 2**20  # bytes
-_log = logging.getLogger(__name__)
+__all__ = ["read_arrays", "read_recording", "read_times"]
+
+_OF_SUITE2P = ("stat.npy", "iscell.npy", "ops.npy", "settings.npy")
 
 
 def read_recording(
-    neural: str | Path, times: str | Path | None = None, rate: float | None = None
+    neural: str | Path,
+    times: str | Path | np.ndarray | None = None,
+    rate: float | None = None,
+    *,
+    signal: str | None = None,
+    cells_only: bool | None = None,
+    bin_seconds: float | None = None,
+    time_axis: int | None = None,
 ) -> Recording:
-    """Read neural activity and the times of its samples.
-
-    Activity is (neuron, time). When times are given whose number fits only the first axis, the
-    array is taken as (time, neuron) and transposed, and ``warnings`` of the recording says so; a
-    square array is (neuron, time).
+    """Read neural activity and the times of its samples, from any file or folder that is known.
 
     Parameters
     ----------
     neural : str or Path
-        .npy with one 2-D array, memory-mapped where it is float32 and
-        large, or .npz with one 2-D array or one named ``spks``, ``activity``, ``F``, ``dff`` or ``neural``. An .npz may hold the times
-        too, 1-D, named ``times``, ``tneural``, ``t`` or ``time``.
-    times : str or Path, optional
-        Seconds on the behaviour's clock, one a sample; see `read_times`. They go before those
-        inside an .npz.
+        - .npy or .npz: a matrix, see `read_arrays`; .npz of spike times, see `read_spikes`.
+        - .mat: a matrix, see `napari_facemap.files.matlab.read_matlab`.
+        - A folder of suite2p, or ``stat.npy`` in it, see
+          `napari_facemap.files.suite2p.read_suite2p`.
+        - .hdf5 of CaImAn, see `napari_facemap.files.caiman.read_caiman`.
+        - .nwb, see `napari_facemap.files.nwb.read_nwb`.
+        - A folder of Kilosort or phy, or ``params.py`` in it; .csv or .tsv of spike times; see
+          `napari_facemap.files.spikes.read_spikes`.
+    times : str, Path or array-like, optional
+        Seconds on the behaviour's clock, one a sample; a file of them is read by `read_times`.
+        They go before those inside a file.
     rate : float, optional
         Samples a second instead of times; the first sample is then at 0 s.
+    signal : str, optional
+        What is read where there is more: "spks" (default of suite2p and CaImAn), "F", "F-Fneu" or
+        "dF/F"; in .npz, .mat and .nwb the name of an array.
+    cells_only : bool, optional
+        Whether only ROIs that were called cells, or clusters that were called good, are read; by
+        default they are.
+    bin_seconds : float, optional
+        Seconds of a bin for spike times, by default 0.1.
+    time_axis : 0 or 1, optional
+        Which axis of a matrix in .npy, .npz or .mat is time, where times do not tell.
 
     Returns
     -------
     Recording
-        Named like the file.
+        Named like the file or folder; with positions, footprints and a mean image where the
+        format has them. ``warnings`` says what was assumed or left out.
 
     Raises
     ------
     ValueError
         When a file cannot be read, the shapes do not fit together, a value is not finite, times
-        do not increase, or there are neither times nor a rate. One line, with what to do.
+        do not increase, there are neither times nor a rate, it is not clear what is meant, or an
+        option is given that the format has no use for. One line, with what to do.
     """
     path = Path(neural)
-    if times is not None and rate is not None:
-        raise ValueError(f"{path}: expected either times or a rate, found both; leave one out.")
-    activity, inside = _read_activity(path)
-    if rate is not None:
-        if inside is not None:
-            raise ValueError(f"{path}: holds times itself besides the rate; leave the rate out.")
-        if not (np.isfinite(rate) and rate > 0):
-            raise ValueError(f"{path}: expected a rate of more than 0 Hz, found {rate}.")
-        return _recording(path, activity, np.arange(activity.shape[1]) / rate, [])
-    if times is None and inside is None:
-        raise ValueError(
-            f"{path}: expected times in seconds for the {activity.shape[1]} samples, found none; "
-            "give a file of times or the sampling rate in Hz."
-        )
-    source = path if times is None else Path(times)
-    seconds = check_times(inside, str(path)) if times is None else read_times(source)
-    activity, remarks = _oriented(activity, len(seconds), path, source)
-    return _recording(path, activity, seconds, remarks)
+    reader, known = _reader(path)
+    if path.name in _OF_SUITE2P and reader is read_suite2p:
+        path = path.parent
+    options: dict[str, Any] = {
+        "signal": signal,
+        "cells_only": cells_only,
+        "bin_seconds": bin_seconds,
+        "time_axis": time_axis,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() - set(known):
+        if name != "cells_only":  # what knows no cells has nothing to leave out
+            raise ValueError(
+                f"{path}: {name} is of no use for this kind of file, which knows "
+                f"{', '.join(known)}; leave it out."
+            )
+    return reader(
+        path, times, rate, **{name: value for name, value in given.items() if name in known}
+    )
 
 
-def read_times(path: str | Path) -> np.ndarray:
-    """Read times in seconds, of neural samples or of camera frames.
+def read_arrays(
+    path: str | Path,
+    times: str | Path | np.ndarray | None = None,
+    rate: float | None = None,
+    *,
+    signal: str | None = None,
+    time_axis: int | None = None,
+) -> Recording:
+    """Read a matrix of activity from NumPy's files.
+
+    Activity is (neuron, time). When there are times whose number fits only the first axis, the
+    array is taken as (time, neuron) and transposed, and ``warnings`` of the recording says so; a
+    square array is (neuron, time).
 
     Parameters
     ----------
     path : str or Path
-        .npy; .npz with one 1-D array or one named ``times``, ``tneural``, ``t`` or ``time``; .csv
-        or .txt with one column, with or without a header.
+        .npy with one 2-D array, memory-mapped where it is float32 and large, or .npz with one 2-D
+        array or one named ``spks``, ``activity``, ``F``, ``dff`` or ``neural``. An .npz may hold
+        the times too, 1-D, named ``times``, ``tneural``, ``t`` or ``time``.
+    times : str, Path or array-like, optional
+        Seconds of the samples; they go before those inside an .npz.
+    rate : float, optional
+        Samples a second instead.
+    signal : str, optional
+        Name of the array in an .npz.
+    time_axis : 0 or 1, optional
+        Which axis is time, where the times do not tell.
 
     Returns
     -------
-    ndarray of float64, shape (time,)
+    Recording
 
     Raises
     ------
     ValueError
-        When the file cannot be read, or does not hold finite seconds that increase.
+        As `read_recording`.
     """
     path = Path(path)
-    if path.suffix.lower() in (".csv", ".txt"):
-        return check_times(_read_text(path), str(path))
-    loaded = _load(path)
+    clock = Clock.said(path, times, rate)
+    loaded = load_arrays(path)
     if isinstance(loaded, np.ndarray):
-        values = loaded.ravel() if loaded.ndim == 2 and 1 in loaded.shape else loaded
-        return check_times(values, str(path))
-    flat = {name: array.ravel() for name, array in loaded.items() if _is_line(array)}
-    return check_times(_pick(flat, _TIMES_NAMES, path, "1-D array of times"), str(path))
-
-
-def _recording(
-    path: Path, activity: np.ndarray, times: np.ndarray, remarks: list[str]
-) -> Recording:
-    for remark in remarks:
-        _log.warning(remark)
-    try:
-        return Recording(activity, times, name=path.stem, warnings=remarks)
-    except ValueError as error:
-        # Recording speaks of its name; a reader of files wants the file's.
-        raise ValueError(str(error).replace(path.stem, str(path), 1)) from error
-
-
-def _read_activity(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Give the 2-D array, and times when the file holds them."""
-    loaded = _load(path)
-    if isinstance(loaded, np.ndarray):
-        activity, inside = loaded, None
+        if signal is not None:
+            raise ValueError(f"{path}: holds one array without a name; leave signal out.")
+        activity = loaded
     else:
-        flat = {n: a.ravel() for n, a in loaded.items() if n in _TIMES_NAMES and _is_line(a)}
-        inside = next((flat[name] for name in _TIMES_NAMES if name in flat), None)
-        tables = {n: a for n, a in loaded.items() if a.ndim == 2 and n not in flat}
-        activity = _pick(tables, _ACTIVITY_NAMES, path, "2-D array (neuron, time)")
+        lines = {n for n, shape in loaded.shapes.items() if n in TIMES_NAMES and is_line(shape)}
+        inside = next((loaded.read(n).ravel() for n in TIMES_NAMES if n in lines), None)
+        clock = clock.within(path, inside)
+        tables = {n: s for n, s in loaded.shapes.items() if len(s) == 2 and n not in lines}
+        what = "2-D array (neuron, time)"
+        name = pick(tables, ACTIVITY_NAMES, path, what, asked=signal, seen=loaded.shapes)
+        activity = loaded.read(name, np.float32)
     if activity.ndim != 2:
         raise ValueError(
             f"{path}: expected a 2-D array (neuron, time), found shape {activity.shape}."
         )
     if activity.size == 0:
         raise ValueError(f"{path}: expected activity, found an empty array {activity.shape}.")
-    return activity, inside
+    n_times = None if clock.times is None else len(clock.times)
+    axis, remarks = time_axis_of(activity.shape, n_times, path, clock.source, asked=time_axis)
+    activity = activity if axis == 1 else activity.T
+    return make_recording(path, activity, clock.seconds(path, activity.shape), remarks)
 
 
-def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """Give the array of a .npy, or those of an .npz by name."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file.")
-    if path.suffix.lower() not in (".npy", ".npz"):
-        raise ValueError(f"{path}: expected a .npy or .npz file, found {path.suffix or 'none'}.")
-    try:
-        if path.suffix.lower() == ".npy" and path.stat().st_size > _MAPPED_FROM:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+def _reader(path: Path) -> tuple[Callable[..., Recording], tuple[str, ...]]:
+    """What reads a path, and the options that it knows."""
+    suite2p = read_suite2p, ("signal", "cells_only")
+    spikes = read_spikes, ("cells_only", "bin_seconds")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if is_sorting(path):
+            return spikes
+        if find_planes(path):
+            return suite2p
+        inside = sorted(part.name for part in path.iterdir())
+        more = f" and {len(inside) - 8} more" if len(inside) > 8 else ""
         raise ValueError(
-            f"{path}: expected plain numeric arrays, found a damaged file or pickled objects, "
-            "which are not loaded; save it with numpy.save as a float32 array (neuron, time)."
-        ) from error
-
-
-def _is_line(array: np.ndarray) -> bool:
-    return array.ndim == 1 or (array.ndim == 2 and 1 in array.shape)
-
-
-def _pick(
-    arrays: dict[str, np.ndarray], names: tuple[str, ...], path: Path, what: str
-) -> np.ndarray:
-    for name in names:
-        if name in arrays:
-            return arrays[name]
-    if len(arrays) == 1:
-        return next(iter(arrays.values()))
-    raise ValueError(
-        f"{path}: expected one {what} or one named {', '.join(names)}; found "
-        f"{', '.join(arrays) or 'none'}."
-    )
-
-
-def _oriented(
-    activity: np.ndarray, n_times: int, path: Path, source: Path
-) -> tuple[np.ndarray, list[str]]:
-    if activity.shape[1] == n_times:
-        return activity, []
-    if activity.shape[0] == n_times:
-        remark = (
-            f"{path}: read as (time, neuron) = {activity.shape} and transposed, since "
-            f"{source.name} has {n_times} times."
+            f"{path}: expected a folder of suite2p (spks.npy, plane0) or of phy "
+            f"(spike_times.npy), found {', '.join(inside[:8]) or 'nothing'}{more}."
         )
-        return activity.T, [remark]
+    if path.name in _OF_SUITE2P and find_planes(path.parent):
+        return suite2p
+    if path.name in OF_SORTING and is_sorting(path.parent):
+        return spikes
+    if suffix == ".npz" and path.is_file():
+        shapes = getattr(load_arrays(path), "shapes", {})
+        if {"spike_times", "spike_clusters"} <= set(shapes):
+            return spikes
+    if suffix in (".npy", ".npz"):
+        return read_arrays, ("signal", "time_axis")
+    if suffix in (".csv", ".tsv", ".txt"):
+        return spikes
+    if suffix == ".mat":
+        return read_matlab, ("signal", "cells_only", "time_axis")
+    if is_hdf5(path):
+        with open_hdf5(path, "a file of CaImAn or NWB") as file:
+            return _hdf5_reader(path, file)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file.")
+    if suffix in (".nwb", ".hdf5", ".h5"):
+        raise ValueError(f"{path}: expected HDF5, found it damaged; save or download it again.")
     raise ValueError(
-        f"{path}: activity of shape {activity.shape} does not fit the {n_times} times of "
-        f"{source}; give one time for each column of (neuron, time)."
+        f"{path}: expected a .npy or .npz file, .mat, .nwb, CaImAn's .hdf5, a table of spike "
+        f"times, or a folder of suite2p or phy; found {suffix or 'no ending'}."
     )
 
 
-def _read_text(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        first = lines[0].split(",")[0].strip() if lines else ""
-        header = 1 if first and not _is_number(first) else 0
-        with warnings.catch_warnings():  # an empty file is said by check_times
-            warnings.simplefilter("ignore", UserWarning)
-            values = np.loadtxt(lines[header:], delimiter="," if "," in "".join(lines) else None)
-    except ValueError as error:  # UnicodeDecodeError is one
-        raise ValueError(
-            f"{path}: expected one column of times in seconds, found other text: {error}."
-        ) from error
-    return np.atleast_1d(values)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _hdf5_reader(path: Path, file: h5py.File) -> tuple[Callable[..., Recording], tuple[str, ...]]:
+    if is_nwb(file):
+        return read_nwb, ("signal", "cells_only", "bin_seconds")
+    if is_caiman(file):
+        return read_caiman, ("signal", "cells_only")
+    raise ValueError(
+        f"{path}: expected CaImAn's group estimates or an NWB file, found "
+        f"{', '.join(list(file)[:8]) or 'nothing'}."
+    )

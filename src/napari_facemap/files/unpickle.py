@@ -1,88 +1,59 @@
 """Old .npy files that hold pickles, read without running anything in them.
 
-A pickle is a program. Here it may name nothing but NumPy's arrays, scalars and dtypes, and even
-those names lead to the stand-ins below: NumPy itself believes what a pickle says of a dtype, down
-to addresses in memory. So the program only writes down what is to be made; shapes and lengths are
-checked, and then arrays are made of it.
+A pickle is a program. Here it may name nothing but NumPy's arrays, scalars and dtypes, paths and
+dates, and even those names lead to the stand-ins below: NumPy itself believes what a pickle says
+of a dtype, down to addresses in memory. So the program only writes down what is to be made; shapes
+and lengths are checked, and then arrays are made of it. Paths and dates become text.
 """
 
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import pickle
 import pickletools
 import re
+import tokenize
 from collections.abc import Callable
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 _OPCODES = frozenset(
     [
-        "MARK",
-        "STOP",
-        "POP",
-        "POP_MARK",
-        "DUP",
-        "PROTO",
-        "FRAME",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-        "EMPTY_LIST",
-        "LIST",
-        "APPEND",
-        "APPENDS",
-        "EMPTY_TUPLE",
-        "TUPLE",
-        "TUPLE1",
-        "TUPLE2",
-        "TUPLE3",
-        "EMPTY_DICT",
-        "DICT",
-        "SETITEM",
-        "SETITEMS",
-        "EMPTY_SET",
-        "ADDITEMS",
-        "FROZENSET",
-        "GET",
-        "BINGET",
-        "LONG_BINGET",
-        "PUT",
-        "BINPUT",
-        "LONG_BINPUT",
-        "MEMOIZE",
-        "GLOBAL",
-        "STACK_GLOBAL",
-        "REDUCE",
-        "BUILD",
+        *("MARK", "STOP", "POP", "POP_MARK", "DUP", "PROTO", "FRAME", "NONE"),
+        *("NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
+        *("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+        *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+        *("EMPTY_LIST", "LIST", "APPEND", "APPENDS"),
+        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET"),
+        *("GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+        *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
     ]
 )
 """What arrays, containers, text and numbers need; of the calls only those of `_NAMES`."""
 
+# How many bytes follow each step, or how that is said.
+_SIZES = {
+    ord(op.code): op.arg.n if op.arg else 0 for op in pickletools.opcodes if op.name in _OPCODES
+}
+_WIDTHS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_PUT, _GLOBAL, _STOP, _FRAME = b"pc.\x95"
+_MEMO = b"qr"
+
 _DTYPE = re.compile(r"(b1|[iu][1248]|f(2|4|8|16)|c(8|16|32)|[SU][1-9]\d{0,8}|O8?)")
+_LONGEST_PATH = 2**15  # characters; no system knows longer ones
 _SCALARS = (str, bytes, bool, int, float, type(None), np.generic)
 
 
@@ -102,7 +73,8 @@ def load_plain(path: str | Path) -> Any:
     -------
     object
         What was saved: an array; or of NumPy arrays and scalars, dict, list, tuple, set, str,
-        bytes, int, float, bool and None.
+        bytes, int, float, bool and None. Paths of pathlib are given as str, with ``/`` between
+        their parts; dates and times as str by ISO 8601.
 
     Raises
     ------
@@ -118,6 +90,7 @@ def load_plain(path: str | Path) -> Any:
     except (
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError),
         *(OverflowError, RecursionError, MemoryError, pickle.UnpicklingError),
+        *(tokenize.TokenError, SyntaxError),
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnsafeFileError(
@@ -141,55 +114,89 @@ def _read(file: BinaryIO) -> Any:
             raise ValueError(f"{size - start} bytes for an array of shape {shape}, {dtype}")
         file.seek(0)
         return np.load(file, allow_pickle=False)
-    _survey(_Measured(file, size))
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        _survey(data, start)
     file.seek(start)
-    found = _Making(size).whole(_Plain(file).load())
+    found = _Making(size).whole(_Plain(file, size).load())
     if not isinstance(found, np.ndarray) or found.shape != tuple(shape):
         raise ValueError(f"a {type(found).__name__} where an array of shape {shape} should be")
     return found.item() if found.ndim == 0 else found
 
 
-class _Measured:
-    """A file that is asked for no more than it holds."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file = file
-        self.size = size
-
-    def read(self, n: int) -> bytes:
-        if n > self.size - self.file.tell():
-            raise ValueError(f"{n} bytes announced, which the file does not hold")
-        return self.file.read(n)
-
-    def readline(self) -> bytes:
-        return self.file.readline()
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-
-def _survey(file: _Measured) -> None:
+def _survey(data: mmap.mmap, start: int) -> None:
     """Look at a pickle's steps before any is taken.
 
     The unpickler makes room for text of any announced length, and for as many remembered objects
-    as the highest number, before it looks whether they are there.
+    as the highest number, before it looks whether they are there. The steps are millions in files
+    of many neurons, so this goes over their bytes alone.
     """
-    argument: Any
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
-        if opcode.name not in _OPCODES:
-            raise ValueError(f"the pickle step {opcode.name}, which could run code")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > count:
-            raise ValueError(f"object number {argument} after {count} steps of a pickle")
-        if opcode.name == "FRAME" and argument > file.size - file.tell():
-            raise ValueError(f"{argument} bytes announced, which the file does not hold")
+    place, count, end = start, 0, len(data)
+    while True:
+        code = data[place]  # an IndexError where the file ends
+        size = _SIZES.get(code)
+        if size is None:
+            names = [op.name for op in pickletools.opcodes if ord(op.code) == code] or [str(code)]
+            raise ValueError(f"the pickle step {names[0]}, which could run code")
+        place += 1
+        if size >= 0:
+            if code in _MEMO and int.from_bytes(data[place : place + size], "little") > count:
+                raise ValueError(f"an object's number too high after {count} steps of a pickle")
+            if code == _FRAME:
+                _within(data, place, size, end - place - size)
+            elif code == _STOP:
+                return
+        elif size == pickletools.UP_TO_NEWLINE:
+            size = _lines(data, place, 2 if code == _GLOBAL else 1)
+            if code == _PUT and int(data[place : place + size]) > count:
+                raise ValueError(f"an object's number too high after {count} steps of a pickle")
+        else:
+            width = _WIDTHS[size]
+            size = width + _within(data, place, width, end - place - width)
+        place += size
+        count += 1
+
+
+def _within(data: mmap.mmap, place: int, width: int, rest: int) -> int:
+    """An announced length, of as many bytes as there are."""
+    size = int.from_bytes(data[place : place + width], "little")
+    if size > rest:
+        raise ValueError(f"{size} bytes announced, which the file does not hold")
+    return size
+
+
+def _lines(data: mmap.mmap, place: int, lines: int) -> int:
+    end = place
+    for _ in range(lines):
+        end = data.find(b"\n", end) + 1
+        if end == 0:
+            raise ValueError("a line without an end")
+    return end - place
 
 
 class _Plain(pickle.Unpickler):
+    """Finds nothing but stand-ins."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(file)
+        # Text that is bytes in old pickles; honest ones hold it once.
+        self.room = size
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return _Name(self._latin)
         found = _NAMES.get((module.replace("numpy.core", "numpy._core", 1), name))
         if found is None:
             raise pickle.UnpicklingError(f"{module}.{name}, which could run code")
         return found
+
+    def _latin(self, text: Any, encoding: Any) -> bytes:
+        """Bytes, as protocols before 3 keep them."""
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ValueError("bytes by another way than Python's")
+        self.room -= len(text)
+        if self.room < 0:
+            raise ValueError("bytes that are more than their file")
+        return text.encode("latin-1")
 
 
 class _Name:
@@ -260,12 +267,49 @@ def _scalar(dtype: Any, data: Any) -> np.generic:
     return np.frombuffer(data, dtype.dtype)[0]
 
 
+def _path(kind: type[PurePath], *parts: Any) -> str:
+    if not all(isinstance(part, str) for part in parts) or sum(map(len, parts)) > _LONGEST_PATH:
+        raise ValueError("a path that is none")
+    return kind(*parts).as_posix()
+
+
+def _delta(*parts: Any) -> timedelta:
+    if not all(type(part) is int for part in parts):
+        raise ValueError("a span of time that is none")
+    return timedelta(*parts)
+
+
+def _zone(offset: Any, *_: Any) -> timezone:
+    if not isinstance(offset, timedelta):
+        raise ValueError("a time zone that is none")
+    return timezone(offset)
+
+
+def _moment(state: Any, zone: Any = None) -> str:
+    if not isinstance(state, bytes) or not isinstance(zone, timezone | None):
+        raise ValueError("a date that is none")
+    return datetime(state, zone).isoformat()  # type: ignore[call-arg, arg-type]
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
 _NAMES: dict[tuple[str, str], _Name] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Name(_Dtype),
     ("numpy._core.multiarray", "_reconstruct"): _Name(_reconstruct),
     ("numpy._core.multiarray", "scalar"): _Name(_scalar),
     ("numpy._core.numeric", "_frombuffer"): _Name(_frombuffer),
+    ("__builtin__", "bytes"): _Name(_no_bytes),
+    ("datetime", "datetime"): _Name(_moment),
+    ("datetime", "timezone"): _Name(_zone),
+    ("datetime", "timedelta"): _Name(_delta),
+} | {
+    (module, f"{pure}{kind.__name__.removeprefix('Pure')}"): _Name(partial(_path, kind))
+    for module in ("pathlib", "pathlib._local")
+    for kind in (PurePosixPath, PureWindowsPath)
+    for pure in ("", "Pure")
 }
 
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from napari_facemap.neural.clocks import MAX_GAP, Grid, covered, overlap, resample
+from napari_facemap.neural.clocks import Grid, covered, resample
 from napari_facemap.neural.features import Features, Scaler, as_features
 from napari_facemap.neural.linear import LinearModel
-from napari_facemap.neural.model import Cancelled, Model, TrainingData
+from napari_facemap.neural.model import Model
 from napari_facemap.neural.network_model import NetworkModel
 from napari_facemap.neural.recording import Recording
-from napari_facemap.neural.scores import pooled_variance_explained, variance_explained
-from napari_facemap.neural.splits import Split, correlation_time, split_times
-from napari_facemap.neural.targets import N_COMPONENTS, NeuralSpace
-from napari_facemap.provenance import software
+from napari_facemap.neural.ridge import RidgeModel
+from napari_facemap.neural.scores import pooled_variance_explained, row_chunks, variance_explained
+from napari_facemap.neural.splits import Split
+from napari_facemap.neural.targets import NeuralSpace
 
-__all__ = ["MODELS", "Cancelled", "Encoder", "fit_encoder", "predict_recording"]
-
-MODELS: dict[str, type[Model]] = {"network": NetworkModel, "linear": LinearModel}
+MODELS: dict[str, type[Model]] = {
+    model.kind: model for model in (NetworkModel, LinearModel, RidgeModel)
+}
 """Models by the name that `fit_encoder` knows them by."""
 
 
@@ -112,118 +109,14 @@ class Encoder:
         if times.ndim != 1 or not np.isfinite(times).all():
             raise ValueError("predict: expected times as 1-D finite seconds")
         seen = covered(found.times, times - self.delay, self.max_gap)
-        grid = _scaled(resample(found.values, found.times), self.scaler)
+        grid = scaled(resample(found.values, found.times), self.scaler)
         predicted = np.full((self.n_neurons, len(times)), np.nan, np.float32)
         if seen.any():
             positions = grid.positions(times[seen] - self.delay)
             targets = self.model.predict(grid, positions, device)
-            predicted[:, seen] = self.space.to_neurons(targets)
+            for rows in row_chunks(predicted.shape):
+                predicted[rows, seen] = self.space.to_neurons(targets, rows)
         return predicted
-
-
-def fit_encoder(
-    behavior: xr.Dataset | Features,
-    recording: Recording,
-    model: str = "network",
-    progress: Callable[[int, int], bool | None] | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    *,
-    delay: float = 0.0,
-    max_gap: float = MAX_GAP,
-    n_components: int = N_COMPONENTS,
-    **options: Any,
-) -> Encoder:
-    """Fit an encoder of neural activity from behaviour.
-
-    The recording is split into contiguous training, validation and test segments (see
-    `split_times`). Everything that is measured from data, the scaling of features and neurons and
-    the neural components too, is measured on training segments only.
-
-    Parameters
-    ----------
-    behavior : Poses or Features
-        What the mouse did. Times in seconds, on the same clock as the recording's.
-    recording : Recording
-        What the neurons did; any rate.
-    model : {"network", "linear"}
-        See `NetworkModel` and `LinearModel`.
-    progress : callable, optional
-        Called as ``progress(done, total)`` from this thread; when it returns False the fit stops.
-    device : {"auto", "cpu", "cuda", "mps"}
-        What to compute on.
-    seed : int
-        What chance there is follows from it.
-    delay : float
-        Activity at time t is predicted from behaviour around ``t - delay``, in seconds.
-    max_gap : float
-        Neural samples in longer pauses of the camera are not used, in seconds.
-    n_components : int
-        Principal components of the neurons to predict; with no more neurons than that, the
-        neurons themselves are predicted.
-    **options
-        Of the model: parameters of `NetworkModel` or `LinearModel`.
-
-    Returns
-    -------
-    Encoder
-
-    Raises
-    ------
-    ValueError
-        When an option is unknown, or behaviour and recording share too little time.
-    Cancelled
-        When `progress` returned False.
-    """
-    if n_components < 1:
-        raise ValueError(f"fit_encoder: expected n_components of 1 or more, found {n_components}")
-    fitted = _make_model(model, options)
-    features = as_features(behavior)
-    times = recording.times
-    usable = _usable(features, recording, delay, max_gap)
-    memory = correlation_time(recording.activity, times)
-    split = split_times(times, usable, fitted.half_width, memory)
-
-    grid = resample(features.values, features.times)
-    scaler = Scaler.fit(grid.values[_steps_of(grid, times[split.train] - delay)])
-    space = NeuralSpace.fit(recording.activity[:, split.train], n_components)
-    known = split.train | split.validation
-    data = TrainingData(
-        grid=_scaled(grid, scaler),
-        positions=grid.positions(times[known] - delay),
-        targets=space.to_targets(recording.activity[:, known]),
-        train=split.train[known],
-        validation=split.validation[known],
-        neural_step=float(np.median(np.diff(times))),
-    )
-    attrs = {
-        "software": software(),
-        "model": model,
-        "options": json.dumps(options, sort_keys=True, default=float),
-        "seed": int(seed),
-        "n_components": int(n_components),
-        "delay": float(delay),
-        "max_gap": float(max_gap),
-        "recording": recording.name,
-        "recording_shape": list(recording.activity.shape),
-        "behavior_shape": list(features.values.shape),
-        "features_dropped": ", ".join(features.dropped),
-        "guard": float(split.guard),
-        **_behavior_attrs(behavior),
-    }
-    fitted.fit(data, _or_cancel(progress), seed, device)
-    return Encoder(
-        model=fitted,
-        features=tuple(features.names),
-        scaler=scaler,
-        space=space,
-        split=split,
-        delay=float(delay),
-        max_gap=float(max_gap),
-        fingerprint=_fingerprint(recording),
-        names=tuple(recording.names),
-        attrs=attrs,
-    )
 
 
 def predict_recording(
@@ -264,8 +157,8 @@ def predict_recording(
             f"encoder was fitted on, found {recording.n_neurons}; fit an encoder to this recording"
         )
     predicted = encoder.predict(behavior, recording.times, device)
-    same = _fingerprint(recording) == encoder.fingerprint
-    test = np.isfinite(predicted).all(axis=0)
+    same = fingerprint(recording) == encoder.fingerprint
+    test = np.isfinite(predicted[0])  # all neurons are NaN at the same times
     if same:
         test &= encoder.split.test
     measured = recording.activity
@@ -283,7 +176,7 @@ def predict_recording(
         },
         attrs={
             **encoder.attrs,
-            **_behavior_attrs(behavior),
+            **behavior_attrs(behavior),
             "predicted_recording": recording.name,
             "test_times": "test segments" if same else "all: not the recording fitted on",
             "pooled_variance_explained": pooled_variance_explained(*at_test),
@@ -292,7 +185,7 @@ def predict_recording(
     return encoder.prediction
 
 
-def _behavior_attrs(behavior: xr.Dataset | Features) -> dict[str, Any]:
+def behavior_attrs(behavior: xr.Dataset | Features) -> dict[str, Any]:
     """Where the behaviour came from: video, keypoint model and its hash, box, ..."""
     if isinstance(behavior, Features):
         return {}
@@ -304,52 +197,13 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def _make_model(model: str, options: dict[str, Any]) -> Model:
-    if model not in MODELS:
-        raise ValueError(f"fit_encoder: expected model {' or '.join(MODELS)}, found {model!r}")
-    try:
-        return MODELS[model](**options)
-    except TypeError as error:
-        raise ValueError(f"fit_encoder: the {model} model has no such option: {error}") from error
-
-
-def _usable(features: Features, recording: Recording, delay: float, max_gap: float) -> np.ndarray:
-    wanted = recording.times - delay
-    if overlap(features.times, wanted) is None:
-        raise ValueError(
-            f"{recording.name or 'recording'}: activity from {recording.times[0]:.6g} to "
-            f"{recording.times[-1]:.6g} s and behaviour from {features.times[0]:.6g} to "
-            f"{features.times[-1]:.6g} s do not overlap; put both on one clock, in seconds"
-        )
-    return covered(features.times, wanted, max_gap)
-
-
-def _scaled(grid: Grid, scaler: Scaler) -> Grid:
+def scaled(grid: Grid, scaler: Scaler) -> Grid:
+    """Behaviour with its features scaled."""
     return Grid(scaler(grid.values), grid.start, grid.rate)
 
 
-def _steps_of(grid: Grid, times: np.ndarray) -> np.ndarray:
-    """Steps of the grid at and between neighbouring samples of `times`."""
-    at = np.rint(grid.positions(times)).astype(int)
-    inside = np.zeros(len(grid.values), bool)
-    typical = np.median(np.diff(at)) if len(at) > 1 else 1
-    for first, last in pairwise(at):
-        # A longer step is a border between segments, and beyond it are times of the test.
-        inside[first : (last if last - first <= 2 * typical else first) + 1] = True
-    inside[at[-1]] = True
-    return np.flatnonzero(inside)
-
-
-def _fingerprint(recording: Recording) -> str:
+def fingerprint(recording: Recording) -> str:
     """A hash of the shape and of some hundred columns of the activity."""
     activity = recording.activity
     some = np.ascontiguousarray(activity[:, :: max(1, activity.shape[1] // 256)], "<f4")
     return hashlib.sha256(repr(activity.shape).encode() + some.tobytes()).hexdigest()
-
-
-def _or_cancel(progress: Callable[[int, int], bool | None] | None) -> Callable[[int, int], None]:
-    def report(done: int, total: int) -> None:
-        if progress is not None and progress(done, total) is False:
-            raise Cancelled(f"stopped after {done} of {total} steps")
-
-    return report

@@ -11,6 +11,9 @@ import xarray as xr
 from napari_facemap.keypoints.poses import check_poses
 from napari_facemap.neural.recording import check_times
 
+KEYPOINTS = "keypoints"
+"""Group of keypoints' places."""
+
 MAX_MISSING = 0.9
 """A keypoint hidden in more than this fraction of the frames says nothing and is left out."""
 
@@ -29,6 +32,8 @@ class Features:
         One a feature, each once.
     dropped : tuple of str
         Keypoints that were left out because they are nearly always hidden.
+    groups : tuple of str
+        What each feature belongs to, such as "keypoints" or "pupil"; by default "behaviour".
 
     Raises
     ------
@@ -40,6 +45,7 @@ class Features:
     times: np.ndarray
     names: Sequence[str]
     dropped: Sequence[str] = ()
+    groups: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, np.float32)
@@ -61,6 +67,45 @@ class Features:
         for name, value in (("values", values), ("times", times), ("names", names)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "dropped", tuple(self.dropped))
+        groups = tuple(map(str, self.groups)) or ("behaviour",) * len(names)
+        if len(groups) != len(names):
+            raise ValueError(
+                f"behaviour: expected a group for each of {len(names)} features, found "
+                f"{len(groups)}"
+            )
+        object.__setattr__(self, "groups", groups)
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Groups in their order, each once."""
+        return tuple(dict.fromkeys(self.groups))
+
+    def only(self, *groups: str) -> Features:
+        """Take the features of some groups.
+
+        Raises
+        ------
+        ValueError
+            When none is left.
+        """
+        return self._kept([group in groups for group in self.groups])
+
+    def without(self, *groups: str) -> Features:
+        """Leave the features of some groups out.
+
+        Raises
+        ------
+        ValueError
+            When none is left.
+        """
+        return self._kept([group not in groups for group in self.groups])
+
+    def _kept(self, which: Sequence[bool]) -> Features:
+        if not any(which):
+            raise ValueError(
+                f"behaviour: no feature is left; there are groups {', '.join(self.group_names)}"
+            )
+        return self.select([n for n, keep in zip(self.names, which, strict=True) if keep])
 
     def select(self, names: Sequence[str]) -> Features:
         """Pick features by name, in the order given.
@@ -78,7 +123,9 @@ class Features:
                 "names as those it was fitted on"
             )
         columns = [self.names.index(name) for name in names]
-        return Features(self.values[:, columns], self.times, tuple(names), self.dropped)
+        groups = [self.groups[column] for column in columns]
+        values = self.values[:, columns]
+        return Features(values, self.times, tuple(names), self.dropped, groups)
 
 
 def keypoint_features(poses: xr.Dataset, keep: Collection[str] | None = None) -> Features:
@@ -138,7 +185,8 @@ def keypoint_features(poses: xr.Dataset, keep: Collection[str] | None = None) ->
     ]
     names = [f"{keypoints[k]} {axis}" for k in np.flatnonzero(used) for axis in ("x", "y")]
     dropped = [name for name, is_used in zip(keypoints, used, strict=True) if not is_used]
-    return Features(np.stack(columns, axis=1), times, names, dropped)
+    groups = [KEYPOINTS] * len(names)
+    return Features(np.stack(columns, axis=1), times, names, dropped, groups)
 
 
 def as_features(behavior: xr.Dataset | Features, keep: Collection[str] | None = None) -> Features:

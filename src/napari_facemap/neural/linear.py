@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter1d
 
 from napari_facemap.neural.clocks import Grid
-from napari_facemap.neural.model import Progress, TrainingData
+from napari_facemap.neural.model import Progress, TrainingData, Watch
 
 _PENALTIES = np.logspace(-6, 1, 15)
 _TRUNCATE = 4.0  # standard deviations at which the smoothing kernel ends
@@ -67,10 +67,17 @@ class LinearModel:
         n_features, n_targets = self.weights.shape
         return n_features, n_targets
 
-    def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
+    def fit(
+        self,
+        data: TrainingData,
+        progress: Progress,
+        seed: int,
+        device: str,
+        watch: Watch | None = None,
+    ) -> None:
         """Choose penalty and rank on the validation samples, then fit; nothing here is random."""
         self.sigma = data.neural_step / 4
-        x = _at(data.grid, data.positions, self.sigma)
+        x = smoothed_at(data.grid, data.positions, self.sigma)
         train, held = data.train, data.validation
         tried = _PENALTIES if self.penalty is None else np.array([self.penalty])
         path = _Regression(x[train], data.targets[train])
@@ -91,7 +98,9 @@ class LinearModel:
 
     def predict(self, grid: Grid, positions: np.ndarray, device: str) -> np.ndarray:
         """Predict targets, shape (time, target), at positions on the grid."""
-        return (_at(grid, positions, self.sigma) - self.mean_x) @ self.weights + self.mean_y
+        return (
+            smoothed_at(grid, positions, self.sigma) - self.mean_x
+        ) @ self.weights + self.mean_y
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Give what to save: arrays, and numbers."""
@@ -108,7 +117,7 @@ class LinearModel:
         return model
 
 
-def _at(grid: Grid, positions: np.ndarray, sigma: float) -> np.ndarray:
+def smoothed_at(grid: Grid, positions: np.ndarray, sigma: float) -> np.ndarray:
     """Smooth on the regular grid, where a kernel in seconds is one in steps, and interpolate."""
     values = grid.values
     if sigma * grid.rate > 0.1:

@@ -14,6 +14,10 @@ Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)``; raises `Cancelled` when the fit is to stop."""
 
 
+Watch = Callable[[int, float, float], None]
+"""Called as ``watch(step, training, validation)`` with variances explained of the targets."""
+
+
 class Cancelled(Exception):
     """A fit that was stopped because `progress` returned False."""
 
@@ -47,7 +51,9 @@ class TrainingData:
 class Model(Protocol):
     """One way from behaviour to targets. To add one, write this class and list it in `encoder`.
 
-    A model is made with its options as keywords, then fitted once.
+    A model is made with its options as keywords, then fitted once. One that can share a part
+    between recordings has a method ``fit_together(others, data, progress, seed, device, watch)``
+    too, see `NetworkModel`.
     """
 
     kind: ClassVar[str]
@@ -60,8 +66,15 @@ class Model(Protocol):
     def shape(self) -> tuple[int, int]:
         """Features in and targets out, once fitted."""
 
-    def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
-        """Fit to the training samples."""
+    def fit(
+        self,
+        data: TrainingData,
+        progress: Progress,
+        seed: int,
+        device: str,
+        watch: Watch | None = None,
+    ) -> None:
+        """Fit to the training samples; what is fitted at once has nothing to watch."""
 
     def predict(self, grid: Grid, positions: np.ndarray, device: str) -> np.ndarray:
         """Predict targets, shape (time, target), at positions on the grid."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from napari_facemap.keypoints.device import choose_device
 from napari_facemap.neural.clocks import GRID_RATE, Grid
-from napari_facemap.neural.model import Progress, TrainingData
+from napari_facemap.neural.model import Progress, TrainingData, Watch
 from napari_facemap.neural.network import N_TAPS, EncoderNetwork, padded, windows_at
 
 BLOCK = 1024
@@ -104,51 +104,98 @@ class NetworkModel:
             raise RuntimeError("The network is not fitted yet.")
         return self.network
 
-    def fit(self, data: TrainingData, progress: Progress, seed: int, device: str) -> None:
+    def fit(
+        self,
+        data: TrainingData,
+        progress: Progress,
+        seed: int,
+        device: str,
+        watch: Watch | None = None,
+    ) -> None:
         """Train on the training samples, stop by the validation samples, keep the best."""
-        with _one_thread():
-            self._train(data, progress, seed, choose_device(device))
+        self.fit_together([], [data], progress, seed, device, watch)
 
-    def _train(self, data: TrainingData, progress: Progress, seed: int, on: torch.device) -> None:
-        sizes = data.grid.values.shape[1], data.targets.shape[1]
-        network = _new_network(*sizes, seed=seed).to(on)
-        averaged = _Average(network, self.average)
-        behavior = padded(data.grid.values, on)
-        steps = torch.from_numpy(np.rint(data.positions).astype(np.int64))
-        targets = torch.from_numpy(data.targets)
-        held = torch.from_numpy(np.flatnonzero(data.validation))
-        optimizer = self._optimizer(network)
+    def fit_together(
+        self,
+        others: Sequence[NetworkModel],
+        data: Sequence[TrainingData],
+        progress: Progress,
+        seed: int,
+        device: str,
+        watch: Watch | None = None,
+    ) -> None:
+        """Fit this and other models with one core, each with its own readout.
+
+        Parameters
+        ----------
+        others : sequence of NetworkModel
+            Of the other recordings. This model's options count.
+        data : sequence of TrainingData
+            Of this model's recording, and of the others'.
+        progress, seed, device, watch
+            As for `fit`. What is watched is the mean over recordings.
+        """
+        with _one_thread():
+            networks = self._train(data, progress, seed, choose_device(device), watch)
+        for model, network in zip([self, *others], networks, strict=True):
+            model.network = copy.deepcopy(network).cpu().eval()
+            model.history = list(self.history)
+
+    def _train(
+        self,
+        data: Sequence[TrainingData],
+        progress: Progress,
+        seed: int,
+        on: torch.device,
+        watch: Watch | None,
+    ) -> nn.ModuleList:
+        networks = _with_one_core([_new_network(*_sizes(one), seed=seed) for one in data]).to(on)
+        averaged = _Average(networks, self.average)
+        lessons = [_Lesson(one, on, self.batch_size, seed) for one in data]
+        optimizer = self._optimizer(networks)
         rates = [group["lr"] for group in optimizer.param_groups]
         chance = torch.Generator().manual_seed(seed)
-        watch = _Watch(self.patience, self.n_falls)
-        batches = _batches(np.flatnonzero(data.train), self.batch_size, seed)
-        for step in range(self.max_steps):
-            if step % self.check_every == 0:
-                error = _error(averaged.network, behavior, steps[held], targets[held])
-                self.history.append(error)
-                if watch.see(error, averaged.network):
+        best = _Best(self.patience, self.n_falls)
+        total = self.max_steps * len(data)
+        losses: list[Tensor] = []
+        for step in range(total):
+            if step % (self.check_every * len(data)) == 0:
+                errors = [
+                    one.error(net) for one, net in zip(lessons, averaged.networks, strict=True)
+                ]
+                self.history.append(float(np.mean(errors)))
+                if watch is not None and losses:
+                    held = np.mean(
+                        [e / one.spread for e, one in zip(errors, lessons, strict=True)]
+                    )
+                    watch(step, 1 - float(torch.stack(losses).mean()), 1 - float(held))
+                losses = []
+                if best.see(self.history[-1], averaged.networks):
                     break
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate / 3**watch.fallen
-            progress(step, self.max_steps)
-            chosen = next(batches)
+                    group["lr"] = rate / 3**best.fallen
+            progress(step, total)
+            lesson, network = (seq[step % len(data)] for seq in (lessons, networks))
+            chosen = next(lesson.batches)
             kept = self._kept(len(chosen), network, chance).to(on)
-            predicted = network(windows_at(behavior, steps[chosen].to(on)), kept)
-            loss = mse_loss(predicted, targets[chosen].to(on))
+            predicted = network(windows_at(lesson.behavior, lesson.steps[chosen].to(on)), kept)
+            loss = mse_loss(predicted, lesson.targets[chosen].to(on))
+            losses.append(loss.detach() / lesson.spread)
             loss = loss + self.smoothness * network.roughness()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            averaged.add(network)
-        averaged.network.load_state_dict(watch.best)
-        self.network = averaged.network.cpu().eval()
-        progress(self.max_steps, self.max_steps)
+            averaged.add(networks)
+        averaged.networks.load_state_dict(best.weights)
+        progress(total, total)
+        return averaged.networks
 
-    def _optimizer(self, network: EncoderNetwork) -> torch.optim.Optimizer:
-        others = [p for name, p in network.named_parameters() if name != "filters"]
+    def _optimizer(self, networks: nn.ModuleList) -> torch.optim.Optimizer:
+        filters = networks[0].filters  # all have the same
+        others = [weights for weights in networks.parameters() if weights is not filters]
         groups = [
             {"params": others, "lr": self.learning_rate},
-            {"params": [network.filters], "lr": self.filter_learning_rate},
+            {"params": [filters], "lr": self.filter_learning_rate},
         ]
         return torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
 
@@ -202,39 +249,71 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-class _Average:
-    """A running average of a network's weights, which generalises better than the last ones."""
+class _Lesson:
+    """What one recording has to teach, as tensors."""
 
-    def __init__(self, network: EncoderNetwork, keep: float):
+    def __init__(self, data: TrainingData, on: torch.device, batch_size: int, seed: int):
+        self.behavior = padded(data.grid.values, on)
+        self.steps = torch.from_numpy(np.rint(data.positions).astype(np.int64))
+        self.targets = torch.from_numpy(data.targets)
+        self.batches = _batches(np.flatnonzero(data.train), batch_size, seed)
+        self._held = torch.from_numpy(np.flatnonzero(data.validation))
+        self.spread = max(float(data.targets[data.train].var(axis=0).mean()), 1e-12)
+
+    def error(self, network: EncoderNetwork) -> float:
+        """Squared error at the validation samples."""
+        return _error(network, self.behavior, self.steps[self._held], self.targets[self._held])
+
+
+class _Average:
+    """A running average of networks' weights, which generalises better than the last ones."""
+
+    def __init__(self, networks: nn.ModuleList, keep: float):
         self.keep, self.n_added = keep, 0
-        self.network = copy.deepcopy(network)
-        self.network.requires_grad_(False)
+        self.networks = copy.deepcopy(networks)  # what they share stays shared
+        self.networks.requires_grad_(False)
 
     @torch.no_grad()
-    def add(self, network: EncoderNetwork) -> None:
+    def add(self, networks: nn.ModuleList) -> None:
         self.n_added += 1
         keep = min(self.keep, self.n_added / (self.n_added + 1))  # the first weights are forgotten
-        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - keep)
+        torch._foreach_lerp_(
+            list(self.networks.parameters()), list(networks.parameters()), 1 - keep
+        )
 
 
-class _Watch:
+class _Best:
     """Remembers the best weights, and says when the learning rate falls and when to stop."""
 
     def __init__(self, patience: int, n_falls: int):
         self.patience, self.n_falls = patience, n_falls
         self.lowest, self.waited, self.fallen = np.inf, 0, 0
-        self.best: dict[str, Tensor] = {}
+        self.weights: dict[str, Tensor] = {}
 
-    def see(self, error: float, network: EncoderNetwork) -> bool:
+    def see(self, error: float, networks: nn.ModuleList) -> bool:
         """Take in a score; True when it is time to stop."""
         if error < self.lowest:
             self.lowest, self.waited = error, 0
-            self.best = {name: value.clone() for name, value in network.state_dict().items()}
+            self.weights = {name: value.clone() for name, value in networks.state_dict().items()}
             return False
         self.waited += 1
         if self.waited > self.patience:
             self.waited, self.fallen = 0, self.fallen + 1
         return self.fallen > self.n_falls
+
+
+def _sizes(data: TrainingData) -> tuple[int, int]:
+    """Features in and targets out."""
+    return data.grid.values.shape[1], data.targets.shape[1]
+
+
+def _with_one_core(networks: Sequence[EncoderNetwork]) -> nn.ModuleList:
+    """Networks that share everything but their readouts."""
+    first = networks[0]
+    for network in networks[1:]:
+        network.mixing, network.filters = first.mixing, first.filters
+        network.hidden, network.latent = first.hidden, first.latent
+    return nn.ModuleList(networks)
 
 
 def _new_network(*sizes: int, seed: int = 0) -> EncoderNetwork:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+Footprint = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pixels of a neuron: y, x (pixel centres at integers) and weights, three rows of one length."""
+
 # Activity may be a memory map larger than memory: it is looked through in pieces of this size.
 _CHECKED_AT_ONCE = 2**24
 
@@ -27,6 +30,13 @@ class Recording:
         Of the recording, for messages and provenance.
     warnings : list of str
         What was assumed while reading, such as a transposed matrix.
+    positions : ndarray of float32, shape (neuron, 2) or (neuron, 3), optional
+        Centres of the neurons as x, y and, where there are several planes, z. In pixels of the
+        mean image, z in planes.
+    footprints : list of (y, x, weights), optional
+        Pixels of each neuron, one entry a neuron; see `Footprint`.
+    mean_image : ndarray of float32, shape (y, x) or (plane, y, x), optional
+        What the microscope saw on average.
 
     Raises
     ------
@@ -40,6 +50,9 @@ class Recording:
     names: Sequence[str] = ()
     name: str = "recording"
     warnings: list[str] = field(default_factory=list)
+    positions: np.ndarray | None = None
+    footprints: list[Footprint] | None = None
+    mean_image: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.times = check_times(self.times, self.name)
@@ -53,7 +66,10 @@ class Recording:
             )
         if activity.shape[0] == 0:
             raise ValueError(f"{self.name}: expected at least one neuron; found none.")
-        self.activity = activity if activity.dtype == np.float32 else activity.astype(np.float32)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # what is too large becomes infinite, and is refused
+            self.activity = activity.astype(np.float32, copy=False)
         _check_finite(self.activity, self.name)
         if not len(self.names):
             self.names = [str(neuron) for neuron in range(self.n_neurons)]
@@ -62,6 +78,36 @@ class Recording:
             raise ValueError(
                 f"{self.name}: expected {self.n_neurons} names; found {len(self.names)}."
             )
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._check_places()
+
+    def _check_places(self) -> None:
+        if self.positions is not None:
+            self.positions = np.asarray(self.positions, np.float32)
+            if self.positions.shape not in ((self.n_neurons, 2), (self.n_neurons, 3)):
+                raise ValueError(
+                    f"{self.name}: expected positions (x, y) or (x, y, z) of {self.n_neurons} "
+                    f"neurons; found shape {self.positions.shape}."
+                )
+        if self.footprints is not None:
+            if len(self.footprints) != self.n_neurons:
+                raise ValueError(
+                    f"{self.name}: expected {self.n_neurons} footprints; found "
+                    f"{len(self.footprints)}."
+                )
+            for neuron, parts in enumerate(self.footprints):
+                if len(parts) != 3 or len({len(part) for part in parts}) != 1:
+                    raise ValueError(
+                        f"{self.name}: expected a footprint of y, x and weights of one length; "
+                        f"found lengths {[len(part) for part in parts]} for neuron {neuron}."
+                    )
+        if self.mean_image is not None:
+            self.mean_image = np.asarray(self.mean_image, np.float32)
+            if self.mean_image.ndim not in (2, 3):
+                raise ValueError(
+                    f"{self.name}: expected a mean image (y, x) or (plane, y, x); found shape "
+                    f"{self.mean_image.shape}."
+                )
 
     @property
     def n_neurons(self) -> int:

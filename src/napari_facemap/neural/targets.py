@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.sparse.linalg import LinearOperator, eigsh
+
+from napari_facemap.neural.scores import row_chunks
 
 N_COMPONENTS = 128
 _DENSE = 3000  # A full eigendecomposition is quicker up to this size.
+_PASSES, _MORE = 6, 32  # of subspace iteration, and columns more than are wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +38,26 @@ class NeuralSpace:
     gain: float
 
     @classmethod
-    def fit(cls, activity: np.ndarray, n_components: int = N_COMPONENTS) -> NeuralSpace:
+    def fit(
+        cls,
+        activity: np.ndarray,
+        n_components: int | None = N_COMPONENTS,
+        times: np.ndarray | None = None,
+    ) -> NeuralSpace:
         """Measure neurons at training times, and at no others.
+
+        Activity is looked at some neurons at a time, so that a memory map larger than memory will
+        do.
 
         Parameters
         ----------
         activity : ndarray, shape (neuron, time)
-            Training times.
-        n_components : int
-            Principal components at most; with no more neurons than that, the neurons themselves.
+            Any unit.
+        n_components : int or None
+            Principal components at most; with no more neurons than that, or None, the neurons
+            themselves.
+        times : ndarray of bool, shape (time,), optional
+            Which are training times; by default all.
 
         Returns
         -------
@@ -54,61 +68,107 @@ class NeuralSpace:
         ValueError
             When no neuron changes.
         """
-        mean = activity.mean(axis=1, dtype=float)
-        scale = activity.std(axis=1, dtype=float)
+        at = np.ones(activity.shape[1], bool) if times is None else np.asarray(times, bool)
+        moments = [
+            (part.mean(axis=1, dtype=float), part.std(axis=1, dtype=float))
+            for part in (activity[rows][:, at] for rows in row_chunks(activity.shape))
+        ]
+        mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
         scale[scale <= 1e-6 * np.abs(mean)] = 0
         n_active = int((scale > 0).sum())
         if n_active == 0:
             raise ValueError("recording: no neuron changes during the training segments")
-        mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-        if len(activity) <= n_components:
-            return cls(mean, scale, None, 1.0)
-        scored = _z_score(activity, mean, scale)
-        n_components = min(n_components, n_active, activity.shape[1] - 1)
+        neurons = cls(mean.astype(np.float32), scale.astype(np.float32), None, 1.0)
+        if n_components is None or len(activity) <= n_components:
+            return neurons
+        n_components = min(n_components, n_active, int(at.sum()) - 1)
+        scored = _Scored(activity, at, neurons.mean, neurons.scale)
         components = _principal(scored, n_components)
-        gain = float(np.sqrt(np.mean((components.T @ scored) ** 2)))
-        return cls(mean, scale, components, gain)
+        targets = sum(components[rows].T @ part for rows, part in scored)
+        gain = float(np.sqrt(np.mean(np.square(targets))))
+        return cls(neurons.mean, neurons.scale, components, gain)
 
     @property
     def n_targets(self) -> int:
         """Number of values that a model predicts at each time."""
         return len(self.mean) if self.components is None else self.components.shape[1]
 
-    def to_targets(self, activity: np.ndarray) -> np.ndarray:
-        """Map activity (neuron, time) to targets (time, target)."""
-        scored = _z_score(activity, self.mean, self.scale)
+    def to_targets(self, activity: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
+        """Map activity (neuron, time), or some of its times, to targets (time, target)."""
+        at = np.ones(activity.shape[1], bool) if times is None else np.asarray(times, bool)
+        scored = _Scored(activity, at, self.mean, self.scale)
+        if self.components is None:
+            targets = np.concatenate([part for _, part in scored])
+        else:
+            targets = np.zeros((self.n_targets, int(at.sum())), np.float32)
+            for rows, part in scored:
+                targets += self.components[rows].T @ part
+        return np.ascontiguousarray(targets.T / np.float32(self.gain))
+
+    def to_neurons(self, targets: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        """Map targets (time, target) to activity of all or some neurons, in their own units."""
+        gain = np.float32(self.gain)
         if self.components is not None:
-            scored = self.components.T @ scored
-        return np.ascontiguousarray(scored.T / np.float32(self.gain))
-
-    def to_neurons(self, targets: np.ndarray) -> np.ndarray:
-        """Map targets (time, target) to activity (neuron, time), in the neurons' own units."""
-        scored = targets.T * np.float32(self.gain)
-        if self.components is not None:
-            scored = self.components @ scored
-        return scored * self.scale[:, None] + self.mean[:, None]
+            scored = self.components[rows] @ (targets.T * gain)
+        else:
+            scored = targets.T[rows] * gain
+        return scored * self.scale[rows, None] + self.mean[rows, None]
 
 
-def _z_score(activity: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    gain = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 0).astype(np.float32)
-    return (activity - mean[:, None]) * gain[:, None]
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """Z-scored activity at some times, some neurons at a time: pairs of rows and values."""
+
+    activity: np.ndarray
+    times: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.activity), int(self.times.sum())
+
+    def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
+        gain = np.where(self.scale > 0, 1 / np.where(self.scale > 0, self.scale, 1), 0)
+        gain = gain.astype(np.float32)
+        for rows in row_chunks(self.activity.shape):
+            part = np.asarray(self.activity[rows], np.float32)[:, self.times]
+            yield rows, (part - self.mean[rows, None]) * gain[rows, None]
 
 
-def _principal(scored: np.ndarray, n_components: int) -> np.ndarray:
-    """Leading left singular vectors of (neuron, time), each signed so its largest weight is > 0."""
+def _principal(scored: _Scored, n_components: int) -> np.ndarray:
+    """Leading left singular vectors of (neuron, time), each signed so its largest weight is > 0.
+
+    From the smaller Gram matrix where one of its sides is at most 3,000; else by subspace
+    iteration, that reads the activity eight times.
+    """
     n_neurons, n_times = scored.shape
-    wide = n_neurons <= n_times
-    size = min(n_neurons, n_times)
-    if size <= _DENSE:
-        gram = scored @ scored.T if wide else scored.T @ scored
-        _, vectors = eigh(gram.astype(float), subset_by_index=[size - n_components, size - 1])
+    last = min(n_neurons, n_times)
+    subset = [last - n_components, last - 1]
+    if n_neurons <= min(n_times, _DENSE):
+        whole = np.concatenate([part for _, part in scored])
+        _, vectors = eigh((whole @ whole.T).astype(float), subset_by_index=subset)
+        vectors = vectors[:, ::-1].astype(np.float32)
     else:
-        first, second = (scored, scored.T) if wide else (scored.T, scored)
-        gram = LinearOperator((size, size), lambda v: first @ (second @ v), dtype=np.float32)
-        start = np.random.default_rng(0).standard_normal(size).astype(np.float32)
-        _, vectors = eigsh(gram, n_components, v0=start, tol=1e-4)
-    vectors = vectors[:, ::-1].astype(np.float32)
-    if not wide:
-        vectors = np.linalg.qr(scored @ vectors)[0]
+        if n_times <= _DENSE:
+            gram = sum((part.T @ part for _, part in scored), np.zeros((n_times, n_times)))
+            _, over_time = eigh(gram, subset_by_index=subset)
+            over_time = over_time[:, ::-1].astype(np.float32)
+        else:
+            over_time = _subspace(scored, n_components + _MORE)
+        seen = np.concatenate([part @ over_time for _, part in scored])
+        left, _, _ = np.linalg.svd(seen, full_matrices=False)
+        vectors = left[:, :n_components]
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(n_components)])
     return np.ascontiguousarray(vectors * np.where(signs == 0, 1, signs), np.float32)
+
+
+def _subspace(scored: _Scored, size: int) -> np.ndarray:
+    """Orthonormal columns over time that span nearly what the leading singular vectors do."""
+    n_times = scored.shape[1]
+    size = min(size, n_times)
+    found = np.random.default_rng(0).standard_normal((n_times, size)).astype(np.float32)
+    for _ in range(_PASSES):
+        found = np.linalg.qr(found)[0]
+        found = sum((part.T @ (part @ found) for _, part in scored), np.zeros_like(found))
+    return np.linalg.qr(found)[0]

@@ -1,0 +1,214 @@
+"""The verb `encode`: from behaviour to neurons, without a window."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_facemap.progress import Interruptible, ProgressBar
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from napari_facemap.neural.encoder import Encoder
+    from napari_facemap.neural.features import Features
+    from napari_facemap.neural.recording import Recording
+
+
+def add_encode(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser("encode", help="predict neural activity from behaviour")
+    verb.add_argument(
+        "--behavior", type=Path, nargs="+", required=True, metavar="FILE",
+        help="keypoints (.h5), motion results (.nc), or both",
+    )  # fmt: skip
+    verb.add_argument(
+        "--neural", type=Path, required=True, metavar="PATH",
+        help=".npy, .npz, .mat, CaImAn .hdf5, .nwb, folder of suite2p or phy",
+    )  # fmt: skip
+    verb.add_argument("--behavior-times", type=Path, metavar="FILE", help="seconds, one a frame")
+    verb.add_argument("--neural-times", type=Path, metavar="FILE", help="seconds, one a sample")
+    verb.add_argument("--neural-rate", type=float, metavar="HZ", help="instead of --neural-times")
+    verb.add_argument(
+        "--neural-start", type=float, default=0.0, metavar="S",
+        help="seconds added to the recording's times",
+    )  # fmt: skip
+    verb.add_argument(
+        "--signal", metavar="NAME", help="spks, F, F-Fneu or dF/F; an array's name in .mat or .nwb"
+    )
+    verb.add_argument(
+        "--features", nargs="+", metavar="GROUP",
+        help="groups to predict from; by default all that there are, but speed",
+    )  # fmt: skip
+    verb.add_argument("--without", nargs="+", metavar="GROUP", help="groups to leave out")
+    verb.add_argument("--model", choices=("network", "linear", "ridge"), default="network")
+    verb.add_argument(
+        "--delay", type=float, default=0.0, metavar="S",
+        help="activity is predicted from behaviour so many seconds before; default: 0",
+    )  # fmt: skip
+    verb.add_argument(
+        "--targets", choices=("components", "neurons"), default="components",
+        help="predict 128 principal components of the neurons, or each neuron",
+    )  # fmt: skip
+    verb.add_argument(
+        "--encoder", type=Path, metavar="FILE", help="apply this one instead of fitting"
+    )
+    verb.add_argument("--no-report", action="store_true", help="no ceiling, null and figures")
+    verb.add_argument(
+        "--contributions", action="store_true", help="what each group of features adds, too"
+    )
+    verb.add_argument(
+        "--facemap", action="store_true", help="the prediction as Facemap saves it too, .npy"
+    )
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument(
+        "--output", type=Path, metavar="DIR", help="by default NEURAL_encoder beside it"
+    )
+    verb.set_defaults(run=_encode)
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from napari_facemap.files.atomic import check_writable
+    from napari_facemap.files.encoders import read_encoder, write_encoder
+    from napari_facemap.files.facemap_neural import write_facemap_predictions
+    from napari_facemap.files.predictions import write_predictions
+    from napari_facemap.files.recordings import read_recording
+    from napari_facemap.neural.encoder import predict_recording
+    from napari_facemap.neural.model import Cancelled
+
+    behavior = _behavior(options)
+    recording = read_recording(
+        options.neural, options.neural_times, options.neural_rate, signal=options.signal
+    )
+    recording = replace(recording, times=recording.times + options.neural_start)
+    for warning in recording.warnings:
+        _warn(warning)
+    output = options.output or options.neural.with_name(f"{options.neural.stem}_encoder")
+    check_writable(output / "predictions.nc")
+    with Interruptible() as go:
+        try:
+            if options.encoder is None:
+                encoder = _fit(options, behavior, recording, go)
+            else:
+                encoder = read_encoder(options.encoder)
+            prediction = predict_recording(encoder, behavior, recording, options.device)
+            write_predictions(prediction, output / "predictions.nc")
+            if options.encoder is None:
+                write_encoder(encoder, output / "encoder.safetensors")
+            if options.facemap:
+                write_facemap_predictions(prediction, output / "neural_predictions.npy")
+            if not options.no_report:
+                _report(options, encoder, behavior, recording, output, go)
+        except Cancelled as error:
+            raise KeyboardInterrupt from error
+    explained = prediction["variance_explained"]
+    print(
+        f"{output}: {len(explained)} neurons, variance explained on "
+        f"{prediction.attrs['test_times']}: mean {float(explained.mean()):.3f}, best "
+        f"{float(explained.max()):.3f}"
+    )
+    return 0
+
+
+def _fit(
+    options: argparse.Namespace,
+    behavior: xr.Dataset | Features,
+    recording: Recording,
+    go: Interruptible,
+) -> Encoder:
+    from napari_facemap.neural.fitting import fit_encoder
+    from napari_facemap.neural.targets import N_COMPONENTS
+
+    with ProgressBar("fitting", "step") as bar:
+
+        def progress(done: int, total: int) -> bool:
+            bar(done, total)
+            return not go.stopped
+
+        encoder = fit_encoder(
+            behavior, recording, options.model, progress, options.device, delay=options.delay,
+            n_components=N_COMPONENTS if options.targets == "components" else None,
+        )  # fmt: skip
+    if "clock_warning" in encoder.attrs:
+        _warn(encoder.attrs["clock_warning"])
+    start, stop = encoder.attrs["overlap"]
+    print(f"behaviour and activity share {start:.6g} to {stop:.6g} s")
+    return encoder
+
+
+def _report(
+    options: argparse.Namespace,
+    encoder: Encoder,
+    behavior: xr.Dataset | Features,
+    recording: Recording,
+    output: Path,
+    go: Interruptible,
+) -> None:
+    from napari_facemap.neural.report import report
+
+    with ProgressBar("report", "step") as bar:
+
+        def progress(done: int, total: int) -> bool:
+            bar(done, total)
+            return not go.stopped
+
+        made = report(
+            encoder, behavior, recording, contributions=options.contributions,
+            progress=progress, device=options.device,
+        )  # fmt: skip
+    made.save(output)
+    print(made)
+
+
+def _behavior(options: argparse.Namespace) -> xr.Dataset | Features:
+    """Keypoints as they are where there is nothing else: they say where they come from."""
+    from napari_facemap.files.motion import read_motion
+    from napari_facemap.neural.behavior import behavior_features
+    from napari_facemap.neural.features import KEYPOINTS
+
+    motion = [path for path in options.behavior if path.suffix == ".nc"]
+    keypoints = [path for path in options.behavior if path.suffix != ".nc"]
+    if len(motion) > 1 or len(keypoints) > 1:
+        raise ValueError(
+            f"{(motion if len(motion) > 1 else keypoints)[1]}: expected one file of keypoints and "
+            "one of motion results at most; found two."
+        )
+    poses = _poses(keypoints[0], options.behavior_times) if keypoints else None
+    if poses is not None and not motion and not options.features and not options.without:
+        return poses
+    measured = read_motion(motion[0]) if motion else None
+    features = behavior_features(poses, measured, include=options.features)
+    if options.without:
+        features = features.without(*options.without)
+    if poses is not None and set(features.groups) == {KEYPOINTS}:
+        return poses
+    return features
+
+
+def _poses(path: Path, times_path: Path | None) -> xr.Dataset:
+    """Keypoints with times in seconds, from the file itself or from one beside it."""
+    from napari_facemap.files.poses import read_poses
+    from napari_facemap.files.recordings import read_times
+
+    poses = read_poses(path)
+    if times_path is None:
+        if poses.attrs.get("times_known", 1) == 0:
+            raise ValueError(
+                f"{path}: Facemap's keypoint files hold no times; give --behavior-times with "
+                f"the {poses.sizes['time']} frames' times in seconds."
+            )
+        return poses
+    times = read_times(times_path)
+    if len(times) != poses.sizes["time"]:
+        raise ValueError(
+            f"{times_path}: expected a time for each of the {poses.sizes['time']} frames of "
+            f"{path}, found {len(times)}."
+        )
+    return poses.assign_coords(time=times).assign_attrs(times_known=1)
+
+
+def _warn(text: str) -> None:
+    print(f"napari-facemap: warning: {text}", file=sys.stderr)
