@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from napari_facemap.files.regions import read_regions, write_regions
     from napari_facemap.keypoints.models import list_models, load_model
     from napari_facemap.keypoints.tracking import track
+    from napari_facemap.movement.alignment import align_regions
     from napari_facemap.movement.analysis import motion
     from napari_facemap.movement.regions import Region, Regions
-    from napari_facemap.neural.encoder import fit_encoder, predict_recording
+    from napari_facemap.neural.encoder import predict_recording
+    from napari_facemap.neural.fitting import fit_encoder, fit_encoders
+    from napari_facemap.neural.report import report
     from napari_facemap.simulate.face import simulate_face
     from napari_facemap.simulate.population import simulate_population
     from napari_facemap.video.video import open_video
@@ -39,6 +42,7 @@ _HOME = {
     "track": "keypoints.tracking",
     "list_models": "keypoints.models",
     "load_model": "keypoints.models",
+    "align_regions": "movement.alignment",
     "Region": "movement.regions",
     "Regions": "movement.regions",
     "motion": "movement.analysis",
@@ -48,8 +52,10 @@ _HOME = {
     "write_motion": "files.motion",
     "read_facemap_proc": "files.facemap_proc",
     "write_facemap_proc": "files.facemap_proc_write",
-    "fit_encoder": "neural.encoder",
+    "fit_encoder": "neural.fitting",
+    "fit_encoders": "neural.fitting",
     "predict_recording": "neural.encoder",
+    "report": "neural.report",
     "read_poses": "files.poses",
     "write_poses": "files.poses",
     "read_recording": "files.recordings",
@@ -64,7 +70,9 @@ _HOME = {
 __all__ = [
     "Region",
     "Regions",
+    "align_regions",
     "fit_encoder",
+    "fit_encoders",
     "list_models",
     "load_model",
     "motion",
@@ -77,6 +85,7 @@ __all__ = [
     "read_predictions",
     "read_recording",
     "read_regions",
+    "report",
     "simulate_face",
     "simulate_population",
     "track",

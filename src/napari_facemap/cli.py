@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_facemap import __version__
+from napari_facemap.cli_encode import add_encode
 from napari_facemap.cli_motion import add_motion
 from napari_facemap.progress import INTERRUPTED, Interruptible, ProgressBar
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 BAD_INPUT = 2
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for add in (_add_demo, _add_info, _add_track, add_motion, _add_encode, _add_train):
+    for add in (_add_demo, _add_info, _add_track, add_motion, add_encode, _add_train):
         add(verbs)
     return parser
 
@@ -274,81 +275,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
             f"{output}: holds keypoints {whose}; choose another --output, or let track replace "
             "them with --overwrite."
         )
-
-
-def _add_encode(verbs: Any) -> None:
-    verb = verbs.add_parser("encode", help="predict neural activity from keypoints")
-    verb.add_argument(
-        "--behavior", type=Path, required=True, metavar="FILE", help="keypoints, .h5"
-    )
-    verb.add_argument(
-        "--neural", type=Path, required=True, metavar="FILE", help=".npy or .npz, neuron x time"
-    )
-    verb.add_argument("--behavior-times", type=Path, metavar="FILE", help="seconds, one a frame")
-    verb.add_argument("--neural-times", type=Path, metavar="FILE", help="seconds, one a sample")
-    verb.add_argument("--neural-rate", type=float, metavar="HZ", help="instead of --neural-times")
-    verb.add_argument("--model", choices=("network", "linear"), default="network")
-    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    verb.add_argument(
-        "--output", type=Path, metavar="DIR", help="by default NEURAL_encoder beside the file"
-    )
-    verb.set_defaults(run=_encode)
-
-
-def _encode(options: argparse.Namespace) -> int:
-    from napari_facemap.files.atomic import check_writable
-    from napari_facemap.files.encoders import write_encoder
-    from napari_facemap.files.predictions import write_predictions
-    from napari_facemap.files.recordings import read_recording
-    from napari_facemap.neural.encoder import Cancelled, fit_encoder, predict_recording
-
-    behavior = _behavior(options.behavior, options.behavior_times)
-    recording = read_recording(options.neural, options.neural_times, options.neural_rate)
-    output = options.output or options.neural.with_name(f"{options.neural.stem}_encoder")
-    check_writable(output / "predictions.nc")
-    with ProgressBar("fitting", "step") as bar, Interruptible() as go:
-
-        def progress(done: int, total: int) -> bool:
-            bar(done, total)
-            return not go.stopped
-
-        try:
-            encoder = fit_encoder(
-                behavior, recording, options.model, progress=progress, device=options.device
-            )
-        except Cancelled as error:
-            raise KeyboardInterrupt from error
-    prediction = predict_recording(encoder, behavior, recording, options.device)
-    write_predictions(prediction, output / "predictions.nc")
-    write_encoder(encoder, output / "encoder.safetensors")
-    explained = prediction["variance_explained"]
-    print(
-        f"{output}: {len(explained)} neurons, variance explained on test segments: "
-        f"mean {float(explained.mean()):.3f}, best {float(explained.max()):.3f}"
-    )
-    return 0
-
-
-def _behavior(path: Path, times_path: Path | None) -> xr.Dataset:
-    """Keypoints with times in seconds, from the file itself or from one beside it."""
-    from napari_facemap.files.poses import read_poses
-    from napari_facemap.files.recordings import read_times
-
-    poses = read_poses(path)
-    if times_path is None:
-        if poses.attrs.get("times_known", 1) == 0:
-            raise ValueError(
-                f"{path}: Facemap's keypoint files hold no times; give --behavior-times with "
-                f"the {poses.sizes['time']} frames' times in seconds."
-            )
-        return poses
-    times = read_times(times_path)
-    if len(times) != poses.sizes["time"]:
-        raise ValueError(
-            f"{times_path}: expected a time for each of the {poses.sizes['time']} frames of "
-            f"{path}, found {len(times)}."
-        )
-    return poses.assign_coords(time=times).assign_attrs(times_known=1)
 
 
 def _add_train(verbs: Any) -> None:

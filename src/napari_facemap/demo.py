@@ -15,7 +15,8 @@ from napari_facemap.files.encoders import write_encoder
 from napari_facemap.files.poses import write_poses
 from napari_facemap.files.predictions import write_predictions
 from napari_facemap.keypoints.tracking import track
-from napari_facemap.neural.encoder import fit_encoder, predict_recording
+from napari_facemap.neural.encoder import predict_recording
+from napari_facemap.neural.fitting import fit_encoder
 from napari_facemap.progress import ProgressBar
 from napari_facemap.simulate.face import SimulatedFace, simulate_face
 from napari_facemap.simulate.population import simulate_population

@@ -152,9 +152,9 @@ def test_choosing_neurons(dock, qtbot):
     click_fit(dock, qtbot)
     dock.neurons.clearSelection()
     dock.neurons.item(3).setSelected(True)
-    assert dock.plot._neurons == [4]
+    assert [lane.label for lane in dock.plot.lanes] == ["4  50 %"]
     dock.neurons.clearSelection()
-    assert dock.plot._neurons == []
+    assert dock.plot.lanes == ()
 
 
 def test_what_is_missing_is_said(dock, qtbot):
@@ -175,3 +175,33 @@ def test_another_recording_can_be_opened(dock, qtbot):
     assert dock.recording is other
     click_fit(dock, qtbot)
     assert dock.neurons.count() == 3
+
+
+def test_the_raster_moves_with_the_slider(dock, qtbot):
+    click_fit(dock, qtbot)
+    raster = dock.views.raster
+    dock.views.raster_box.setChecked(True)
+    qtbot.waitUntil(lambda: len(raster._rasters) == 2, timeout=10_000)
+    assert raster._rasters[0].levels[0].shape == (N_NEURONS, 500)
+    dock.viewer.dims.set_current_step(0, 500)
+    assert raster.time == pytest.approx(20.0)
+    raster.time_chosen.emit(30.0)
+    assert dock.viewer.dims.current_step[0] == 750
+    assert dock.plot.time == pytest.approx(30.0)
+    dock.views.raster_box.setChecked(False)
+    assert raster._rasters == ()
+
+
+def test_a_neuron_of_the_map_is_plotted(dock, qtbot):
+    placed = dock.recording
+    assert not dock.views.map_box.isEnabled()
+    placed.positions = np.stack([10.0 * np.arange(N_NEURONS), np.full(N_NEURONS, 5.0)], axis=1)
+    click_fit(dock, qtbot)
+    dock.views.map_box.setChecked(True)
+    layer = dock.views.map.layer
+    assert layer in dock.viewer.layers
+    assert len(layer.data) == N_NEURONS
+    dock.views.map.chosen.emit(2)
+    assert [lane.label for lane in dock.plot.lanes] == ["2  30 %"]
+    dock.views.map_box.setChecked(False)
+    assert layer not in dock.viewer.layers

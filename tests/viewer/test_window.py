@@ -136,6 +136,55 @@ def test_an_unreadable_video_says_so(window, tmp_path):
     assert len(window.layers) == 0
 
 
+def test_a_region_is_drawn_measured_saved_and_opened_again(window, drag, tmp_path, qtbot):
+    from qtpy.QtCore import Qt
+
+    from napari_facemap.video.write import write_video
+
+    y, x = np.mgrid[:96, :128]
+    frames = (
+        np.where(np.hypot(x - 64, y - 48) < 12 + t % 9, 30, 160).astype(np.uint8)
+        for t in range(50)
+    )
+    write_video(tmp_path / "mouse.mp4", frames, 50.0)
+    _, dock = window.window.add_plugin_dock_widget("napari-facemap", "Motion and pupil")
+    window.open(str(tmp_path / "mouse.mp4"), plugin="napari-facemap")
+    dock.regions.kind.setCurrentText("pupil")
+    qtbot.mouseClick(dock.regions.draw, Qt.MouseButton.LeftButton)
+    qtbot.wait(50)
+    drag(window, (30, 14), (98, 82))
+    (row,) = dock.regions.regions.rows
+    assert row["name"] == "pupil 1"
+    dock.regions.threshold.setValue(95)
+    qtbot.wait(50)
+    assert "quality" in dock.regions.fit.text()
+    dock.number.setValue(5)
+    with qtbot.waitSignal(dock.run_row.finished, timeout=60_000):
+        qtbot.mouseClick(dock.run_row.run, Qt.MouseButton.LeftButton)
+    dock.results.show_mask.setChecked(True)
+    window.dims.set_current_step(0, 23)
+    plot = dock.session.plot.widget
+    assert plot.parent() is not None
+    assert plot.time == pytest.approx(0.46)
+    assert plot.lanes[1].values[0][23] == pytest.approx(2 * (12 + 23 % 9), abs=1.5)
+    window.screenshot(canvas_only=False, flash=False)
+    saved = tmp_path / "mouse_motion.nc"
+    dock.results.save_file(str(saved))
+    regions = tmp_path / "regions.json"
+    window.layers.selection = {dock.regions.regions.layer}
+    window.layers.save(str(regions), selected=True, plugin="napari-facemap")
+    assert regions.is_file()
+    window.window.remove_dock_widget(dock.parent())
+    assert plot.parent() is None
+    # The file brings back the dock, its traces and the pupil.
+    window.layers.clear()
+    window.open(str(saved), plugin="napari-facemap")
+    names = [layer.name for layer in window.layers]
+    assert names[:2] == ["mouse.mp4", "mouse_motion regions"]
+    assert len(plot.lanes) == 2
+    assert plot.parent() is not None
+
+
 def test_docks_open_from_the_manifest_and_close(window, video_file):
     dock, tracking = window.window.add_plugin_dock_widget("napari-facemap", "Track keypoints")
     other, encoder = window.window.add_plugin_dock_widget("napari-facemap", "Neural encoder")
@@ -154,7 +203,7 @@ def test_manifest_is_valid_and_complete():
     manifest.validate_imports()
     contributions = manifest.contributions
     patterns = {p for reader in contributions.readers for p in reader.filename_patterns}
-    for suffix in ("mp4", "avi", "mov", "mkv", "mj2", "wmv", "mpg", "m4v", "h5"):
+    for suffix in ("mp4", "avi", "mov", "mkv", "mj2", "wmv", "mpg", "m4v", "h5", "json", "nc"):
         assert f"*.{suffix}" in patterns
     assert contributions.sample_data[0].key == "synthetic_face"
-    assert contributions.writers[0].filename_extensions == [".h5"]
+    assert [w.filename_extensions for w in contributions.writers] == [[".h5"], [".json"]]

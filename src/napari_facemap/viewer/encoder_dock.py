@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Layer
-from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -22,21 +21,26 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_facemap.neural.behavior import groups_there
 from napari_facemap.viewer.choices import LayerChoice
+from napari_facemap.viewer.encoder_views import EncoderViews
+from napari_facemap.viewer.feature_choice import FeatureChoice
 from napari_facemap.viewer.layers import bare, recordings_of, store_of
 from napari_facemap.viewer.recording_dialog import RecordingDialog
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
 from napari_facemap.viewer.tasks import one_line
-from napari_facemap.viewer.trace_math import trace_set
-from napari_facemap.viewer.traces import TracesPlot
+from napari_facemap.viewer.trace_math import TraceSet, spans, trace_set
 
 if TYPE_CHECKING:
     import napari
     import xarray as xr
 
+    from napari_facemap.movement.results import MotionResult
     from napari_facemap.neural.recording import Recording
 
+_SOURCE = "neurons"  # of lanes in the plot
+_MODELS = ("network", "linear", "ridge")
 _SHOWN = 5  # neurons plotted at first, the best explained ones
 _ENCODER_FILES = "Neural encoders (*.safetensors)"
 _PREDICTION_FILES = "Predictions (*.nc)"
@@ -61,14 +65,18 @@ class EncoderDock(QWidget):
         self.prediction: xr.Dataset | None = None
         self._opened: list[Recording] = []
         self._recordings: list[Recording] = []
+        self._predicted: TraceSet | None = None
         self._order = np.array([], int)
         self.activity = QComboBox()
         self.behavior = LayerChoice(viewer, _has_keypoints)
+        self.features = FeatureChoice()
         self.model = QComboBox()
         self.run_row = RunRow("Fit", "steps")
         self.neurons = QListWidget()
         self.half_window = QDoubleSpinBox()
-        self.plot = TracesPlot()
+        self.traces = self.session.plot
+        self.plot = self.traces.widget
+        self.views = EncoderViews(viewer, self.traces)
         self._build()
         self._connect()
         self._refresh_recordings()
@@ -77,8 +85,8 @@ class EncoderDock(QWidget):
     # -- building ---------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.model.addItem("network", "network")
-        self.model.addItem("linear", "linear")
+        for name in _MODELS:
+            self.model.addItem(name, name)
         self.half_window.setRange(0.5, 36_000)
         self.half_window.setValue(15)
         self.half_window.setPrefix("± ")
@@ -95,10 +103,12 @@ class EncoderDock(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Activity", _beside(self.activity, self.open_activity))
         form.addRow("Behaviour", self.behavior)
+        form.addRow("Features", self.features)
         form.addRow("Model", self.model)
         form.addRow(self.run_row)
         form.addRow("Neurons", self.neurons)
         form.addRow("Window", self.half_window)
+        form.addRow(self.views)
         form.addRow(_beside(self.load_encoder, self.save_encoder))
         form.addRow(self.save_predictions)
         layout = QVBoxLayout(self)
@@ -116,37 +126,26 @@ class EncoderDock(QWidget):
         self.neurons.itemSelectionChanged.connect(self._show_selected)
         self.half_window.valueChanged.connect(self.plot.set_half_window)
         self.plot.window_changed.connect(self._on_window)
-        self.plot.time_chosen.connect(self.go_to_time)
-        self.behavior.chosen.connect(self.follow_time)
+        self.behavior.chosen.connect(self._on_behavior)
+        self.session.measured.connect(self._offer_features)
+        self.views.neuron_chosen.connect(self.choose_neuron)
+        self.views.said.connect(self._say)
         for event in ("inserted", "removed"):
             emitter = getattr(self.viewer.layers.events, event)
             emitter.connect(self._refresh_recordings, position="last")
-        self.viewer.dims.events.current_step.connect(self.follow_time, position="last")
-        self.viewer.events.theme.connect(self._take_theme)
-        self._take_theme()
-
-    def _take_theme(self, event: Any = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.plot.set_colors(theme.canvas.as_hex(), theme.text.as_hex())
-
-    def _show_plot(self) -> None:
-        """Give the plot a dock of its own below the video, also after it was closed."""
-        if hasattr(self.viewer, "window") and self.plot.parent() is None:
-            self.viewer.window.add_dock_widget(self.plot, name="Neural traces", area="bottom")
+        self._on_behavior()
 
     # -- time ---------------------------------------------------------------------------------------
 
-    def follow_time(self, event: Any = None) -> None:
-        """Put the cursor where the slider is."""
+    def _on_behavior(self) -> None:
         keypoints = self.session.keypoints_of(self.behavior.layer)
         if keypoints is not None:
-            self.plot.set_time(keypoints.clock.time())
+            self.traces.set_clock(keypoints.clock)
+        self._offer_features()
 
-    def go_to_time(self, seconds: float) -> None:
-        """Put the slider where the plot was clicked."""
-        keypoints = self.session.keypoints_of(self.behavior.layer)
-        if keypoints is not None:
-            keypoints.clock.go_to_time(seconds)
+    def _offer_features(self) -> None:
+        has_keypoints = store_of(self.behavior.layer) is not None
+        self.features.offer(groups_there(has_keypoints, self.session.motion))
 
     def _on_window(self, half: float) -> None:
         self.half_window.blockSignals(True)
@@ -198,15 +197,19 @@ class EncoderDock(QWidget):
         if chosen is not None:
             self.run_row.start(partial(_predict, *chosen, encoder))
 
-    def _chosen(self) -> tuple[xr.Dataset, Recording] | None:
-        store = store_of(self.behavior.layer)
-        if store is None:
+    def _chosen(self) -> tuple[_Behavior, Recording] | None:
+        store, motion = store_of(self.behavior.layer), self.session.motion
+        if store is None and motion is None:
             self.run_row.show_error("Track a video or open a keypoint file first.")
+            return None
+        if not self.features.checked:
+            self.run_row.show_error("Choose features to predict from.")
             return None
         if self.recording is None:
             self.run_row.show_error("Open the neural activity first.")
             return None
-        return store.to_poses(predictions=False), self.recording
+        poses = store.to_poses(predictions=False) if store is not None else None
+        return _Behavior(poses, motion, self.features.checked), self.recording
 
     def _on_done(self, result: tuple[Any, xr.Dataset] | None) -> None:
         if result is None:
@@ -223,10 +226,8 @@ class EncoderDock(QWidget):
         """Plot a prediction, the best explained neurons first."""
         self.prediction = prediction
         self._refresh_buttons()
-        traces = trace_set(prediction)
-        self._show_plot()
+        self._predicted = traces = trace_set(prediction)
         self._order = traces.best_first()
-        self.plot.set_traces(traces)
         self.neurons.blockSignals(True)
         self.neurons.clear()
         for neuron in self._order:
@@ -236,12 +237,28 @@ class EncoderDock(QWidget):
         for row in range(min(_SHOWN, self.neurons.count())):
             self.neurons.item(row).setSelected(True)
         self.neurons.blockSignals(False)
+        self._on_behavior()
         self._show_selected()
-        self.follow_time()
+        clock = self.traces.clock
+        video = clock.video_layer() if clock is not None else None
+        self.views.show_prediction(prediction, self.recording, video)
+
+    def choose_neuron(self, neuron: int) -> None:
+        """Plot one neuron alone, as when its row in the list is clicked."""
+        (rows,) = np.nonzero(self._order == neuron)
+        if len(rows):
+            self.neurons.clearSelection()
+            self.neurons.setCurrentRow(int(rows[0]))
 
     def _show_selected(self) -> None:
-        rows = sorted(index.row() for index in self.neurons.selectedIndexes())
-        self.plot.set_neurons([int(self._order[row]) for row in rows])
+        traces = self._predicted
+        if traces is not None:
+            rows = sorted(index.row() for index in self.neurons.selectedIndexes())
+            lanes = traces.lanes([int(self._order[row]) for row in rows])
+            self.traces.show(_SOURCE, lanes, spans(traces.times, traces.test))
+
+    def _say(self, text: str, wrong: bool) -> None:
+        (self.run_row.show_error if wrong else self.run_row.show_text)(text)
 
     # -- files ----------------------------------------------------------------------------------------
 
@@ -296,12 +313,9 @@ class EncoderDock(QWidget):
         """Take the plot along when napari takes this widget out of its dock."""
         done = super().event(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._close_plot()
+            self.traces.clear(_SOURCE)
+            self.views.close_views()
         return done
-
-    def _close_plot(self) -> None:
-        if hasattr(self.viewer, "window") and self.plot.parent() is not None:
-            self.viewer.window.remove_dock_widget(self.plot)
 
     def closeEvent(self, event: Any) -> None:
         """Stop what is running and let go of the viewer."""
@@ -309,25 +323,44 @@ class EncoderDock(QWidget):
         self.behavior.disconnect_viewer()
         for name in ("inserted", "removed"):
             getattr(self.viewer.layers.events, name).disconnect(self._refresh_recordings)
-        self.viewer.dims.events.current_step.disconnect(self.follow_time)
-        self.viewer.events.theme.disconnect(self._take_theme)
+        self.session.measured.disconnect(self._offer_features)
         super().closeEvent(event)
 
 
-def _fit(poses: Any, recording: Any, model: str, progress: Any) -> tuple[Any, Any] | None:
-    from napari_facemap.neural.encoder import Cancelled, fit_encoder, predict_recording
+class _Behavior(NamedTuple):
+    """What an encoder is to be fitted on."""
 
+    poses: xr.Dataset | None
+    motion: MotionResult | None
+    groups: list[str]
+
+    def features(self) -> Any:
+        """Keypoints as they are, where nothing else is wanted: they say where they come from."""
+        from napari_facemap.neural.behavior import behavior_features
+        from napari_facemap.neural.features import KEYPOINTS
+
+        if self.groups == [KEYPOINTS]:
+            return self.poses
+        return behavior_features(self.poses, self.motion, include=self.groups)
+
+
+def _fit(behavior: _Behavior, recording: Any, model: str, progress: Any) -> tuple[Any, Any] | None:
+    from napari_facemap.neural.encoder import predict_recording
+    from napari_facemap.neural.fitting import fit_encoder
+    from napari_facemap.neural.model import Cancelled
+
+    features = behavior.features()
     try:
-        encoder = fit_encoder(poses, recording, model=model, progress=progress)
+        encoder = fit_encoder(features, recording, model=model, progress=progress)
     except Cancelled:
         return None
-    return encoder, predict_recording(encoder, poses, recording)
+    return encoder, predict_recording(encoder, features, recording)
 
 
-def _predict(poses: Any, recording: Any, encoder: Any, progress: Any) -> tuple[Any, Any]:
+def _predict(behavior: _Behavior, recording: Any, encoder: Any, progress: Any) -> tuple[Any, Any]:
     from napari_facemap.neural.encoder import predict_recording
 
-    return encoder, predict_recording(encoder, poses, recording)
+    return encoder, predict_recording(encoder, behavior.features(), recording)
 
 
 def _has_keypoints(layer: Layer) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Layer, Shapes
 
-from napari_facemap.viewer.layers import BOX_OF, FACE, bare, time_axis
+from napari_facemap.viewer.layers import BOX_OF, FACE, bare, frame_size, time_axis
 
 if TYPE_CHECKING:
     from napari_facemap.keypoints.finder import Face
@@ -31,7 +31,7 @@ def add_face_box(viewer: Any, video: Image) -> Shapes:
     Shapes
         With one selected rectangle of four fifths of the frame's sides.
     """
-    height, width = _frame_size(video)
+    height, width = frame_size(video)
     return _add_rectangle(viewer, video, 0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)
 
 
@@ -66,7 +66,7 @@ def show_face(viewer: Any, video: Image, face: Face) -> Shapes:
     # Pixel i reaches from i - 0.5 to i + 0.5.
     layer = _add_rectangle(viewer, video, x0 - 0.5, y0 - 0.5, x1 - 0.5, y1 - 0.5)
     layer.metadata[FACE] = face
-    height, width = _frame_size(video)
+    height, width = frame_size(video)
     if min(x0, y0) < 0 or x1 > width or y1 > height:
         viewer.reset_view()
     return layer
@@ -112,7 +112,7 @@ def box_of(shapes: Shapes | None, video: Image) -> tuple[int, int, int, int] | N
     """
     if shapes is None or not len(shapes.data):
         return None
-    height, width = _frame_size(video)
+    height, width = frame_size(video)
     x0, y0, x1, y1 = _pixels(shapes, video)
     if min(x1, width) - max(x0, 0) < 2 or min(y1, height) - max(y0, 0) < 2:
         raise ValueError(
@@ -137,12 +137,6 @@ def _pixels(shapes: Shapes, video: Image) -> tuple[int, int, int, int]:
     return x0, y0, x1, y1
 
 
-def _frame_size(video: Image) -> tuple[int, int]:
-    axis = time_axis(video)
-    height, width = video.data.shape[axis + 1 : axis + 3]
-    return int(height), int(width)
-
-
 def _add_rectangle(
     viewer: Any, video: Image, x0: float, y0: float, x1: float, y1: float
 ) -> Shapes:
@@ -151,7 +145,7 @@ def _add_rectangle(
         shape_type="rectangle",
         name=LAYER_NAME,
         edge_color="#ffd166",
-        edge_width=max(1.0, 0.006 * max(_frame_size(video))),
+        edge_width=max(1.0, 0.006 * max(frame_size(video))),
         face_color="transparent",
         opacity=0.9,
         scale=video.scale[-2:],

@@ -1,4 +1,4 @@
-"""What this plugin finds on napari layers: videos, their times, boxes, keypoints, recordings.
+"""What this plugin finds on napari layers: videos, their times, boxes, keypoints and the rest.
 
 Everything rides in ``layer.metadata`` under these keys, so it survives renaming and is found
 again by any dock of any viewer.
@@ -20,6 +20,9 @@ VIDEO = "facemap_video"
 TIMES = "facemap_times"
 RECORDING = "facemap_recording"
 BOX_OF = "facemap_box_of"  # weak reference to the video layer of a face box
+REGIONS_OF = "facemap_regions_of"  # weak reference to the video layer of a layer of regions
+OVERLAY = "facemap_overlay"  # of layers that only show something
+MOTION = "facemap_motion"  # what was measured in a video
 FACE = "facemap_face"  # that was found, of a face box that was not drawn
 
 
@@ -44,6 +47,13 @@ def is_video(layer: Layer) -> bool:
 def time_axis(layer: Layer) -> int:
     """Axis of a layer that is time: the third from the end, as napari aligns axes."""
     return layer.ndim - 3
+
+
+def frame_size(video: Layer) -> tuple[int, int]:
+    """Rows and columns of a video layer's frames."""
+    axis = time_axis(video)
+    height, width = video.data.shape[axis + 1 : axis + 3]
+    return int(height), int(width)
 
 
 def n_frames_of(layer: Layer) -> int:

@@ -14,7 +14,7 @@ from napari_facemap.viewer.layers import TIMES, VIDEO, bare, is_video, n_frames_
 from napari_facemap.viewer.session import follow_current_viewer
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".mj2", ".wmv", ".mpg", ".m4v")
-_POSE_ENDING = "_FacemapPose"
+_ENDINGS = ("_FacemapPose", "_proc", "_motion")  # of names, after that of the video
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
@@ -33,7 +33,7 @@ def get_video_reader(path: str | Sequence[str]) -> Reader | None:
     callable or None
         Reads them into layers; None when any of them does not look like a video.
     """
-    paths = _as_paths(path)
+    paths = as_paths(path)
     if paths and all(p.suffix.lower() in VIDEO_SUFFIXES for p in paths):
         return read_videos
     return None
@@ -60,7 +60,7 @@ def read_videos(path: str | Sequence[str]) -> list[LayerData]:
     from napari_facemap.video.video import open_video
 
     follow_current_viewer()
-    return [video_layer_data(open_video(p)) for p in _as_paths(path)]
+    return [video_layer_data(open_video(p)) for p in as_paths(path)]
 
 
 def video_layer_data(video: Any) -> LayerData:
@@ -106,7 +106,7 @@ def get_keypoint_reader(path: str | Sequence[str]) -> Reader | None:
     callable or None
         None when any of them is an HDF5 file of something else.
     """
-    paths = _as_paths(path)
+    paths = as_paths(path)
     if paths and all(p.suffix.lower() == ".h5" and not _is_other_hdf5(p) for p in paths):
         return read_keypoints
     return None
@@ -137,28 +137,45 @@ def read_keypoints(path: str | Sequence[str]) -> list[LayerData]:
 
     follow_current_viewer()
     layers: list[LayerData] = []
-    for file in _as_paths(path):
+    for file in as_paths(path):
         store = KeypointStore(read_poses(file))
-        if not _is_open(store.n_frames):
-            layers += _video_beside(file, store)
+        layers += video_layers_beside(file, str(store.attrs.get("video", "")), store.n_frames)
         layers.append(layer_data(store, file.stem))
     return layers
 
 
-def _video_beside(file: Path, store: Any) -> list[LayerData]:
-    stem = file.stem.removesuffix(_POSE_ENDING)
-    named = file.with_name(Path(str(store.attrs.get("video", ""))).name or file.name)
+def video_layers_beside(file: Path, name: str, n_frames: int) -> list[LayerData]:
+    """Video of what a file holds, where it lies in the same folder.
+
+    Parameters
+    ----------
+    file : Path
+        Holds keypoints or traces.
+    name : str
+        Of the video, as the file says; "" where it does not.
+    n_frames : int
+        That the video has.
+
+    Returns
+    -------
+    list of layer data
+        Its layer; none when a video of as many frames is open, or none is found, which a message
+        then says.
+    """
+    if _is_open(n_frames):
+        return []
+    stem = file.stem
+    for ending in _ENDINGS:
+        stem = stem.removesuffix(ending)
+    named = file.with_name(Path(name).name or file.name)
     beside = [named, *(file.with_name(stem + suffix) for suffix in VIDEO_SUFFIXES)]
     for candidate in beside:
         if candidate.suffix.lower() in VIDEO_SUFFIXES and candidate.is_file():
             layers = read_videos(str(candidate))
-            if layers[0][0].shape[0] == store.n_frames:
+            if layers[0][0].shape[0] == n_frames:
                 return layers
-    wanted = f"{store.attrs['video']!r}" if store.attrs.get("video") else "of these keypoints"
-    show_info(
-        f"{file.name}: open the video {wanted} ({store.n_frames} frames) as well, to step "
-        "through the keypoints."
-    )
+    wanted = f"the video {name!r}" if name else "its video"
+    show_info(f"{file.name}: open {wanted} ({n_frames} frames) as well, to step through it.")
     return []
 
 
@@ -179,5 +196,6 @@ def _is_other_hdf5(path: Path) -> bool:
         return False
 
 
-def _as_paths(path: str | Sequence[str]) -> list[Path]:
+def as_paths(path: str | Sequence[str]) -> list[Path]:
+    """What napari was asked to open, as paths."""
     return [Path(p) for p in ([path] if isinstance(path, str | Path) else path)]

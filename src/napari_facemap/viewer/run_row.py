@@ -20,6 +20,8 @@ class RunRow(QWidget):
         On the button that runs.
     unit : str
         What is counted, such as "frames".
+    after : str
+        What is said when all are counted and the work goes on; the count where it is empty.
     """
 
     finished = Signal(object)
@@ -27,9 +29,11 @@ class RunRow(QWidget):
     busy = Signal(bool)
     """Work has begun (True), or is over."""
 
-    def __init__(self, title: str, unit: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, unit: str, after: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._unit = unit
+        self._unit, self._after = unit, after
         self.task: Task | None = None
         self.run = QPushButton(title)
         self.cancel = QPushButton("Cancel")
@@ -98,7 +102,8 @@ class RunRow(QWidget):
             return
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self.show_text(describe_rate(done, total, rate, left, self._unit))
+        over = self._after if done >= total else ""
+        self.show_text(over or describe_rate(done, total, rate, left, self._unit))
 
     def _on_finished(self, result: Any) -> None:
         self._end()

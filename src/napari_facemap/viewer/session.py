@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import napari
@@ -12,8 +12,12 @@ from napari.utils.notifications import show_warning
 from psygnal import Signal
 
 from napari_facemap.viewer.keypoint_layer import KeypointLayer
-from napari_facemap.viewer.layers import STORE, VIDEO, bare, is_video, store_of, time_axis
+from napari_facemap.viewer.layers import MOTION, STORE, VIDEO, bare, is_video, store_of, time_axis
 from napari_facemap.viewer.system import crashing_qt
+
+if TYPE_CHECKING:
+    from napari_facemap.movement.results import MotionResult
+    from napari_facemap.viewer.linked_plot import LinkedPlot
 
 
 class Session:
@@ -29,11 +33,14 @@ class Session:
 
     edited = Signal()
     """Keypoints of any layer were corrected."""
+    measured = Signal()
+    """Motion was measured, or opened."""
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self._keypoints: dict[Points, KeypointLayer] = {}
         self._units_told = False
+        self._motion: MotionResult | None = None
         for layer in list(viewer.layers):
             self._adopt(layer)
         # Last, so that the viewer has made room for the layer when we look at it. As partials,
@@ -42,6 +49,23 @@ class Session:
         events = viewer.layers.events
         events.inserted.connect(partial(Session._on_inserted, self), position="last")
         events.removed.connect(partial(Session._on_removed, self), position="last")
+
+    @property
+    def motion(self) -> MotionResult | None:
+        """What was measured last in a video of the viewer."""
+        return self._motion
+
+    @motion.setter
+    def motion(self, result: MotionResult) -> None:
+        self._motion = result
+        self.measured.emit()
+
+    @cached_property
+    def plot(self) -> LinkedPlot:
+        """The viewer's plot of traces, made when first asked for; needs Qt."""
+        from napari_facemap.viewer.linked_plot import LinkedPlot
+
+        return LinkedPlot(self.viewer)
 
     @property
     def keypoint_layers(self) -> list[KeypointLayer]:
@@ -74,6 +98,8 @@ class Session:
             # napari starts in the middle, where a long video takes longest to decode.
             self.viewer.dims.set_point(self.viewer.dims.ndim - 3, _start_of(event.value))
         self._check_units(event.value)
+        if MOTION in event.value.metadata and hasattr(self.viewer, "window"):
+            self.viewer.window.add_plugin_dock_widget("napari-facemap", "Motion and pupil")
         for keypoints in self.keypoint_layers:
             keypoints.layers_changed()
 

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """What is drawn one above the other: a trace, or a prediction over what was measured.
+
+    Attributes
+    ----------
+    label : str
+        Beside it.
+    times : ndarray, shape (time,)
+        Seconds, increasing, need not be regular; each lane has its own.
+    values : tuple of ndarray, each shape (time,)
+        Drawn over each other with the scale of the first: the last in colour, those before it in
+        grey.
+    """
+
+    label: str
+    times: np.ndarray
+    values: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,16 @@ class TraceSet:
         """Neurons from the best explained to the worst; those not known come last."""
         score = np.where(np.isnan(self.variance_explained), -np.inf, self.variance_explained)
         return np.argsort(-score, kind="stable")
+
+    def lanes(self, neurons: Sequence[int]) -> list[Lane]:
+        """Lanes of some neurons, from top to bottom."""
+        return [self._lane(neuron) for neuron in neurons]
+
+    def _lane(self, neuron: int) -> Lane:
+        explained, name = self.variance_explained[neuron], self.names[neuron]
+        label = name if np.isnan(explained) else f"{name}  {100 * explained:.0f} %"
+        tables = [self.predicted] if self.measured is None else [self.measured, self.predicted]
+        return Lane(label, self.times, tuple(table[neuron] for table in tables))
 
 
 def trace_set(prediction: xr.Dataset) -> TraceSet:
@@ -114,6 +145,14 @@ def spans(times: np.ndarray, flags: np.ndarray) -> list[tuple[float, float]]:
         (float(times[a]) - half, float(times[b]) + half)
         for a, b in zip(starts, stops, strict=True)
     ]
+
+
+def limits_of(lanes: Iterable[Lane]) -> tuple[float, float] | None:
+    """First and last second of all lanes, from 0 at the latest; None of none."""
+    ends = [(lane.times[0], lane.times[-1]) for lane in lanes if len(lane.times)]
+    if not ends:
+        return None
+    return min(0.0, *(float(a) for a, _ in ends)), max(float(b) for _, b in ends)
 
 
 def lane_scale(values: np.ndarray) -> tuple[float, float]:

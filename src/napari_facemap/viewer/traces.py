@@ -1,4 +1,4 @@
-"""Plot of measured and predicted activity, with a cursor that is the viewer's time slider."""
+"""Plot of traces over time, with a cursor that is the viewer's time slider."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 import pyqtgraph as pg  # after qtpy, so that it takes the binding napari uses
 
 # isort: on
-from napari_facemap.viewer.trace_math import TraceSet, lane_scale, page, peaks, spans, window
+from napari_facemap.viewer.trace_math import Lane, lane_scale, limits_of, page, peaks, window
 
-MEASURED_COLOR = (150, 156, 166)
-PREDICTED_COLORS = ("#4fc3f7", "#ffb74d", "#aed581", "#f48fb1", "#b39ddb", "#4db6ac")
-TEST_COLOR = (255, 209, 102, 26)
+BEHIND_COLOR = (150, 156, 166)
+COLORS = ("#4fc3f7", "#ffb74d", "#aed581", "#f48fb1", "#b39ddb", "#4db6ac")
+SHADE_COLOR = (255, 209, 102, 26)
 _MIN_HALF, _MAX_HALF = 0.5, 36_000.0
 
 
@@ -46,11 +46,7 @@ class TimeBox(pg.ViewBox):
 
 
 class TracesPlot(QWidget):
-    """Neurons one above the other: measured in grey, predicted in colour.
-
-    Both are drawn with the measured trace's scale. Stretches that the encoder was not fitted on
-    are shaded.
-    """
+    """Lanes of traces one above the other, some stretches of time shaded."""
 
     time_chosen = Signal(float)
     """A person clicked or dragged to this time, in seconds."""
@@ -59,13 +55,12 @@ class TracesPlot(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._traces: TraceSet | None = None
-        self._neurons: list[int] = []
+        self._lanes: tuple[Lane, ...] = ()
         self._half = 15.0
         self._box = TimeBox(enableMenu=False)
         self.plot = pg.PlotWidget(viewBox=self._box)
         self.cursor = pg.InfiniteLine(angle=90, movable=False, pen=pg.mkPen("#ff5252", width=1.5))
-        self._curves: list[tuple[Any, Any]] = []
+        self._curves: list[list[Any]] = []
         self._shades: list[Any] = []
         self._build()
 
@@ -111,40 +106,33 @@ class TracesPlot(QWidget):
         """First and last second of the window."""
         return tuple(self._box.viewRange()[0])
 
-    def set_traces(self, traces: TraceSet | None) -> None:
-        """Plot other traces; which neurons, says `set_neurons`."""
-        self._traces = traces
-        for shade in self._shades:
-            self.plot.removeItem(shade)
-        self._shades = []
-        for start, stop in spans(traces.times, traces.test) if traces is not None else ():
-            shade = pg.LinearRegionItem((start, stop), movable=False, brush=TEST_COLOR)
-            for line in shade.lines:
-                line.setPen(None)
-            shade.setZValue(-10)
-            self.plot.addItem(shade)
-            self._shades.append(shade)
-        self._box.setXRange(0, 0.1)  # of another recording: no page of it can stay
-        self._turn_to(self.time)
-        self.set_neurons([])
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """What is shown, from top to bottom."""
+        return self._lanes
 
-    def set_neurons(self, neurons: Sequence[int]) -> None:
+    def set_lanes(self, lanes: Sequence[Lane], shades: Sequence[tuple[float, float]] = ()) -> None:
         """Choose what is shown.
 
         Parameters
         ----------
-        neurons : sequence of int
-            Rows of the traces, from top to bottom.
+        lanes : sequence of Lane
+            From top to bottom.
+        shades : sequence of (start, stop)
+            Seconds between which the background is shaded.
         """
-        for pair in self._curves:
-            for curve in pair:
-                self.plot.removeItem(curve)
-        self._neurons = list(neurons) if self._traces is not None else []
-        self._curves = [self._new_curves(lane) for lane in range(len(self._neurons))]
-        n_lanes = max(len(self._neurons), 1)
-        self._box.setYRange(-n_lanes + 0.4, 0.6)
-        ticks = [(-lane, self._label(neuron)) for lane, neuron in enumerate(self._neurons)]
+        for curve in self._curves_drawn():
+            self.plot.removeItem(curve)
+        limits = limits_of(lanes)
+        if limits != limits_of(self._lanes):
+            self._box.setXRange(0, 0.1)  # of other lanes: no page of them can stay
+        self._lanes = tuple(lanes)
+        self._curves = [self._new_curves(k, lane) for k, lane in enumerate(lanes)]
+        self._box.setYRange(-max(len(lanes), 1) + 0.4, 0.6)
+        ticks = [(-k, f"{lane.label}  ") for k, lane in enumerate(lanes)]
         self.plot.getPlotItem().getAxis("left").setTicks([ticks])
+        self._shade(shades)
+        self._turn_to(self.time)
         self._draw()
 
     def set_half_window(self, seconds: float) -> None:
@@ -159,15 +147,10 @@ class TracesPlot(QWidget):
 
     def _turn_to(self, seconds: float) -> None:
         before = self.shown_window
-        after = page(seconds, before, self._half, self._limits())
+        after = page(seconds, before, self._half, limits_of(self._lanes))
         if after != before:
             self._box.setXRange(*after)
             self._draw()
-
-    def _limits(self) -> tuple[float, float] | None:
-        if self._traces is None or not len(self._traces.times):
-            return None
-        return min(0.0, float(self._traces.times[0])), float(self._traces.times[-1])
 
     def _on_chosen(self, seconds: float) -> None:
         self.time_chosen.emit(seconds)
@@ -176,31 +159,37 @@ class TracesPlot(QWidget):
         self.set_half_window(self._half * factor)
         self.window_changed.emit(self._half)
 
-    def _label(self, neuron: int) -> str:
-        assert self._traces is not None
-        explained = self._traces.variance_explained[neuron]
-        name = self._traces.names[neuron]
-        return f"{name}  " if np.isnan(explained) else f"{name}  {100 * explained:.0f} %"
+    def _shade(self, spans: Sequence[tuple[float, float]]) -> None:
+        for shade in self._shades:
+            self.plot.removeItem(shade)
+        self._shades = []
+        for span in spans:
+            shade = pg.LinearRegionItem(span, movable=False, brush=SHADE_COLOR)
+            for line in shade.lines:
+                line.setPen(None)
+            shade.setZValue(-10)
+            self.plot.addItem(shade)
+            self._shades.append(shade)
 
-    def _new_curves(self, lane: int) -> tuple[Any, Any]:
-        color = PREDICTED_COLORS[lane % len(PREDICTED_COLORS)]
-        measured = pg.PlotCurveItem(pen=pg.mkPen(MEASURED_COLOR, width=1), connect="finite")
-        predicted = pg.PlotCurveItem(pen=pg.mkPen(color, width=1.8), connect="finite")
-        self.plot.addItem(measured)
-        self.plot.addItem(predicted)
-        return measured, predicted
+    def _curves_drawn(self) -> list[Any]:
+        return [curve for curves in self._curves for curve in curves]
+
+    def _new_curves(self, place: int, lane: Lane) -> list[Any]:
+        color = COLORS[place % len(COLORS)]
+        behind = len(lane.values) - 1
+        pens = [pg.mkPen(BEHIND_COLOR, width=1)] * behind + [
+            pg.mkPen(color, width=1.8 if behind else 1.2)
+        ]
+        curves = [pg.PlotCurveItem(pen=pen, connect="finite") for pen in pens]
+        for curve in curves:
+            self.plot.addItem(curve)
+        return curves
 
     def _draw(self) -> None:
-        traces = self._traces
-        if traces is None:
-            return
-        seen = window(traces.times, *self.shown_window)
         n_bins = max(self.plot.width(), 200)
-        for lane, (neuron, curves) in enumerate(zip(self._neurons, self._curves, strict=True)):
-            source = traces.predicted if traces.measured is None else traces.measured
-            middle, height = lane_scale(source[neuron])
-            for curve, values in zip(curves, (traces.measured, traces.predicted), strict=True):
-                if values is None:
-                    continue
-                x, y = peaks(traces.times[seen], values[neuron, seen], n_bins)
-                curve.setData(x, (y - middle) / height * 0.9 - lane)
+        for place, (lane, curves) in enumerate(zip(self._lanes, self._curves, strict=True)):
+            seen = window(lane.times, *self.shown_window)
+            middle, height = lane_scale(lane.values[0])
+            for curve, values in zip(curves, lane.values, strict=True):
+                x, y = peaks(lane.times[seen], values[seen], n_bins)
+                curve.setData(x, (y - middle) / height * 0.9 - place)

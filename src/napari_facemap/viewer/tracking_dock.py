@@ -32,7 +32,7 @@ from napari_facemap.viewer.face_box import (
     show_face,
 )
 from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
-from napari_facemap.viewer.layers import BOX_OF, bare, is_video, video_of
+from napari_facemap.viewer.layers import BOX_OF, OVERLAY, REGIONS_OF, bare, is_video, video_of
 from napari_facemap.viewer.review_panel import ReviewPanel
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
@@ -346,7 +346,8 @@ def _list_models(progress: Any) -> list[str]:
 
 
 def _is_shapes(layer: Layer) -> bool:
-    return isinstance(layer, Shapes)
+    own = {REGIONS_OF, OVERLAY} & set(layer.metadata)
+    return isinstance(layer, Shapes) and not own
 
 
 def _row(*widgets: QWidget) -> QWidget:
