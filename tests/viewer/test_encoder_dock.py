@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import sys
 import threading
-import types
 
 import numpy as np
 import pytest
 import xarray as xr
 from napari.components import ViewerModel
 
+from napari_facemap.neural import encoder, fitting
+from napari_facemap.neural.model import Cancelled
 from napari_facemap.neural.recording import Recording
 from napari_facemap.viewer.keypoint_layer import layer_data
 from napari_facemap.viewer.layers import RECORDING
@@ -18,10 +18,7 @@ N_NEURONS = 8
 
 
 class FakeEncoders:
-    """Stands in for `neural.encoder`: waits on request, and predicts half of what was measured."""
-
-    class Cancelled(Exception):
-        pass
+    """Stands in for the encoders: waits on request, and predicts half of what was measured."""
 
     def __init__(self):
         self.models = []
@@ -32,7 +29,7 @@ class FakeEncoders:
         self.models.append(model)
         for done in range(1, 11):
             if progress(done, 10) is False:
-                raise self.Cancelled
+                raise Cancelled
             if done == 5:
                 self.go_on.wait(5)
         return model
@@ -55,10 +52,8 @@ class FakeEncoders:
 @pytest.fixture
 def encoders(monkeypatch):
     fake = FakeEncoders()
-    module = types.ModuleType("napari_facemap.neural.encoder")
-    for name in ("Cancelled", "fit_encoder", "predict_recording"):
-        setattr(module, name, getattr(fake, name))
-    monkeypatch.setitem(sys.modules, "napari_facemap.neural.encoder", module)
+    monkeypatch.setattr(fitting, "fit_encoder", fake.fit_encoder)
+    monkeypatch.setattr(encoder, "predict_recording", fake.predict_recording)
     return fake
 
 
