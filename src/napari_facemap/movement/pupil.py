@@ -155,11 +155,12 @@ class PupilMeasure:
         dark = (grey < self._threshold) & self._counted
         # A pixel is what most of the pixels around it are: hairs and noise go.
         spots = (2 * _around(dark) > self._neighbours) & self._counted
-        which, centre, shape, spot = _largest(spots)
+        largest = _largest(spots)
+        which, start = largest.which, (largest.centre, largest.shape)
         if not len(which):
             return found
-        grey, start = grey[which], (centre, shape)
-        reach, seen = _reach(spot, self._counted, *start)
+        grey = grey[which]
+        reach, seen = _reach(largest, self._counted)
         profiles = profiles_of(grey, self._counted, *start, reach)
         level = median(profiles.low, profiles.known)
         edge, sharp, _ = rim_of(profiles, level)
@@ -187,58 +188,91 @@ def _around(mask: np.ndarray) -> np.ndarray:
     return sum((tall[..., k : k + columns] for k in range(1, 5)), tall[..., :columns])
 
 
-def _largest(spots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The more compact of the two largest spots of each frame.
+class _Spots(NamedTuple):
+    """One spot of each frame that has one.
 
-    Returns
-    -------
+    Attributes
+    ----------
     which : ndarray of int, shape (m,)
-        The frames that have one.
+        The frames.
     centre : ndarray, shape (m, 2)
-        Its mean x and y.
+        Mean x and y.
     shape : ndarray, shape (m, 2, 2)
         Symmetric; leads from the unit circle to the ellipse of the spot's second moments.
-    spot : ndarray of bool, shape (m, rows, columns)
+    labels : ndarray of int, shape (n, rows, columns)
+        Of all frames' spots.
+    label : ndarray of int, shape (m,)
+        Of these spots.
     """
+
+    which: np.ndarray
+    centre: np.ndarray
+    shape: np.ndarray
+    labels: np.ndarray
+    label: np.ndarray
+
+
+def _largest(spots: np.ndarray) -> _Spots:
+    """The more compact of the two largest spots of each frame; no spot has pixels at the edge."""
     labels, n = ndimage.label(spots, _IN_PLANE)
-    flat = labels.reshape(len(spots), -1)
-    count = np.bincount(flat.ravel(), minlength=n + 1)
-    count[0] = 0
-    # Labels rise from frame to frame.
-    most = np.maximum.accumulate(flat.max(axis=1, initial=0))
-    owner = np.searchsorted(most, np.arange(n + 1))
-    order = np.lexsort((count, owner))[1:] if n else np.zeros(0, int)
+    runs = _Runs.of(spots, labels)
+    count = np.bincount(runs.label, runs.length, minlength=n + 1)
+    owner = np.full(n + 1, -1)
+    owner[runs.label] = runs.frame
+    order = np.lexsort((count, owner))[1:]
     rank = np.searchsorted(owner[order], owner[order], side="right") - np.arange(len(order))
     two = order[(rank <= 2) & (count[order] >= _SMALLEST)]
-    masks = labels[owner[two]] == two[:, None, None]
-    mean, moments = _moments(masks, count[two])
+    mean, moments = runs.moments(count)
     # 1 for an ellipse, less for any other form of that area.
-    full = count[two] / (4 * np.pi * np.sqrt(np.linalg.det(moments)))
+    full = count[two] / (4 * np.pi * np.sqrt(np.linalg.det(moments[two])))
     order = np.lexsort((count[two] * full**2, owner[two]))
-    last = order[np.flatnonzero(np.diff(owner[two][order], append=len(spots)))]
-    return owner[two][last], mean[last], root(4 * moments[last]), masks[last]
+    last = two[order[np.flatnonzero(np.diff(owner[two][order], append=len(spots)))]]
+    return _Spots(owner[last], mean[last], root(4 * moments[last]), labels, last)
 
 
-def _moments(masks: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean x and y, shape (n, 2), and covariances, shape (n, 2, 2), of what masks hold."""
-    rows, columns = masks.shape[1:]
-    # From the middle of the picture: sums of squares stay small.
-    x, y = np.arange(columns) - columns // 2.0, np.arange(rows) - rows // 2.0
-    one_x = np.stack([np.ones(columns), x, x * x], axis=1)
-    one_y = np.stack([np.ones(rows), y, y * y], axis=0)
-    # In float32 along a row, where sums are small, and exact enough for whole pixels.
-    along = masks.astype(np.float32) @ one_x.astype(np.float32)
-    sums = one_y @ along.astype(float) / count[:, None, None]
-    mean = np.stack([sums[:, 0, 1], sums[:, 1, 0]], axis=1)
-    second = np.stack([sums[:, 0, 2], sums[:, 1, 1], sums[:, 1, 1], sums[:, 2, 0]], axis=1)
-    spread = second.reshape(-1, 2, 2) - mean[:, :, np.newaxis] * mean[:, np.newaxis, :]
-    # A pixel is a square, not a point.
-    return mean + np.array([columns // 2, rows // 2]), spread + np.eye(2) / 12
+class _Runs(NamedTuple):
+    """Neighbouring pixels of a row that belong to the same spot: far fewer than pixels.
+
+    Attributes
+    ----------
+    label, frame, length : ndarray of int, shape (run,)
+    x, y : ndarray, shape (run,)
+        Of the middle.
+    """
+
+    label: np.ndarray
+    frame: np.ndarray
+    length: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+    @classmethod
+    def of(cls, spots: np.ndarray, labels: np.ndarray) -> _Runs:
+        """Find those of a picture without spots at its left and right edges."""
+        _, rows, columns = spots.shape
+        flat = spots.ravel()
+        ends = np.flatnonzero(flat[1:] != flat[:-1])
+        first, last = ends[::2] + 1, ends[1::2]
+        line, x = np.divmod(first, columns)
+        frame, y = np.divmod(line, rows)
+        length = last - first + 1
+        return cls(labels.ravel()[first], frame, length, x + (length - 1) / 2, y.astype(float))
+
+    def moments(self, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean x and y, shape (label, 2), and covariances, shape (label, 2, 2), of labels."""
+        count = np.maximum(count, 1.0)
+
+        def mean_of(values: np.ndarray) -> np.ndarray:
+            return np.bincount(self.label, self.length * values, minlength=len(count)) / count
+
+        mean = np.stack([mean_of(self.x), mean_of(self.y)], axis=1)
+        x, y = self.x - mean[self.label, 0], self.y - mean[self.label, 1]
+        # Pixels are squares, not points; those of a run are (length^2) / 12 from its middle.
+        xx, xy, yy = mean_of(x * x + self.length**2 / 12), mean_of(x * y), mean_of(y * y + 1 / 12)
+        return mean, np.stack([xx, xy, xy, yy], axis=1).reshape(-1, 2, 2)
 
 
-def _reach(
-    spot: np.ndarray, counted: np.ndarray, centre: np.ndarray, shape: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _reach(spots: _Spots, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far out the spot's last pixel lies along each ray, in lengths of `along`.
 
     Returns
@@ -247,15 +281,15 @@ def _reach(
     seen : ndarray of bool, shape (n, ray)
         Whether that is an end of the spot, not of what counts.
     """
-    n, rows, columns = spot.shape
-    along = along_rays(shape)
+    _, rows, columns = spots.labels.shape
+    along = along_rays(spots.shape)
     # Towards 0 is down here: what lies beyond the picture is moved into its margin.
-    x, y = (centre[:, None, None, k] + 0.5 + along[..., k, None] * _REACH for k in (0, 1))
+    x, y = (spots.centre[:, None, None, k] + 0.5 + along[..., k, None] * _REACH for k in (0, 1))
     place = np.clip(y, 0, rows - 1).astype(np.intp) * columns
     place += np.clip(x, 0, columns - 1).astype(np.intp)
     known = counted.ravel()[place]
-    place += (np.arange(n) * rows * columns)[:, None, None]
-    inside = spot.ravel()[place]
+    place += (spots.which * rows * columns)[:, None, None]
+    inside = spots.labels.ravel()[place] == spots.label[:, None, None]
     last = len(_REACH) - 1 - inside[..., ::-1].argmax(axis=2)
     after = np.minimum(last + 1, len(_REACH) - 1)
     seen = inside.any(axis=2) & (last < after)

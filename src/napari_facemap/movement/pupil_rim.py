@@ -109,8 +109,8 @@ def _sample(
     known = square.ravel()[place].all(axis=2)
     place += (np.arange(n) * rows * columns)[:, None, None]
     flat = grey.ravel()
-    a, b, c, d = (flat[place + corner].astype(float) for corner in corners)
-    x, y = x - left, y - top
+    a, b, c, d = (flat[place + corner].astype(np.float32) for corner in corners)
+    x, y = (x - left).astype(np.float32), (y - top).astype(np.float32)
     upper, lower = a + x * (b - a), c + x * (d - c)
     return upper + y * (lower - upper), known
 
@@ -144,8 +144,10 @@ def first_ellipse(
     small, large = _axes(form)
     sound = (small > 0.4) & (large < 2.5)
     tolerance = 0.015 + 0.15 / np.sqrt(np.linalg.det(shape))
-    away = _away(terms, middle, form)
-    loss = np.minimum((away / tolerance[:, None, None]) ** 2, 1.0) @ seen[..., None].astype(float)
+    # To compare them, single precision is enough.
+    away = _away(*(values.astype(np.float32) for values in (terms, middle, form)))
+    away /= tolerance[:, None, None]
+    loss = np.minimum(away**2, 1.0) @ seen[..., None].astype(np.float32)
     best = np.where(sound, loss[..., 0], np.inf).argmin(axis=1)
     pick = np.arange(len(edge)), best
     return _place(middle[pick], form[pick], centre, shape)
@@ -297,4 +299,4 @@ def root(matrix: np.ndarray) -> np.ndarray:
 
 def along_rays(shape: np.ndarray) -> np.ndarray:
     """From the centre to the rim in pixels, for each ray: shape (n, ray, 2)."""
-    return np.einsum("nij,rj->nri", shape, _DIRECTIONS)
+    return _DIRECTIONS @ shape  # which is symmetric

@@ -42,18 +42,20 @@ class RunningMeasure:
         self._y = fft.fftfreq(self._size[0])[:, None].astype(np.float32)
         self._x = fft.rfftfreq(self._size[1]).astype(np.float32)
         radius = np.hypot(self._y, self._x)
-        self._fine = radius > _FINE
+        # Enough of the finest waves for a median.
+        self._fine = np.flatnonzero(radius > _FINE)[::3]
         # Of the half of the waves that is computed, all but two columns stand for two.
         twice = np.where((self._x == 0) | (self._x == 0.5), 1, 2).astype(np.float32)
         self._smooth = twice * np.exp(-2 * (np.pi * _BLUR * radius) ** 2).astype(np.float32)
         self._smooth[0, 0] = 0  # brightness has no place
-        self._twice, self._once = twice, self._smooth / twice
+        self._once, self._squared = self._smooth / twice, self._smooth**2 / twice
         # The refinement leaves out what hardly counts.
         counts = radius < _COUNTS
         self._rows, self._columns = np.flatnonzero(counts.any(1)), int(counts.any(0).sum())
+        self._coarse = self._smooth[self._rows, : self._columns]
         powers = np.arange(3)[:, None]
-        self._by_y = self._y[self._rows, 0].astype(complex) ** powers
-        self._by_x = self._x[: self._columns].astype(complex) ** powers
+        self._by_y = self._y[self._rows, 0].astype(np.complex64) ** powers
+        self._by_x = self._x[: self._columns].astype(np.complex64) ** powers
         # The taper mixes neighbouring waves, so that fewer of them are independent.
         full = float(self._taper.sum()) ** 2 / float((self._taper**2).sum())
         self._independent = full / float(np.prod(self._size))
@@ -79,22 +81,35 @@ class RunningMeasure:
             earlier = spectrum
         return found
 
-    def _spectrum(self, frame: np.ndarray) -> np.ndarray:
-        """Phases of the picture's waves, of length 1 where they stand far out of the noise."""
+    def _spectrum(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Phases of the picture's waves, of length 1 where they stand far out of the noise.
+
+        Returns
+        -------
+        phases : ndarray of complex64
+        length : ndarray of float32
+            Theirs.
+        """
         grey = self._window.of(frame).astype(np.float32)
         grey -= float((grey * self._taper).sum() / self._taper.sum())
         waves = fft.rfft2(grey * self._taper, self._size)
         size = np.abs(waves)
-        fine = size[self._fine]
+        fine = size.ravel()[self._fine]
         noise = _TRUST * float(np.partition(fine, len(fine) // 2)[len(fine) // 2])
         # Rounding errors of a picture of one grey level are no waves.
-        return waves / (size + max(noise, 1e-3 * float(np.prod(self._size)) ** 0.5))
+        least = max(noise, 1e-3 * float(np.prod(self._size)) ** 0.5)
+        trust = 1 / (size + np.float32(least))
+        waves *= trust
+        size *= trust
+        return waves, size
 
-    def _shift(self, earlier: np.ndarray, spectrum: np.ndarray) -> tuple[float, float, float]:
-        cross = spectrum * earlier.conj()
-        weights = self._smooth * np.abs(cross)
-        total = float(weights[self._rows, : self._columns].sum())
-        chance = float((weights**2 / self._twice).sum()) ** 0.5
+    def _shift(
+        self, earlier: tuple[np.ndarray, np.ndarray], later: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[float, float, float]:
+        cross = later[0] * earlier[0].conj()
+        length = later[1] * earlier[1]
+        total = float((length[self._rows, : self._columns] * self._coarse).sum())
+        chance = float(((length * length) * self._squared).sum()) ** 0.5
         if not total > 0:
             return np.nan, np.nan, 0.0
         match = fft.irfft2(cross * self._once, self._size)
@@ -102,7 +117,7 @@ class RunningMeasure:
         row, column = divmod(int(match.argmax()), self._size[1])
         y = row if row <= self._reach[0] else row - self._size[0]
         x = column if column <= self._reach[1] else column - self._size[1]
-        waves = cross[self._rows, : self._columns] * self._smooth[self._rows, : self._columns]
+        waves = cross[self._rows, : self._columns] * self._coarse
         x, y, quality = self._refined(waves, float(x), float(y), total)
         least = _CHANCE * chance / total / self._independent**0.5
         return (x, y, quality) if quality >= least else (np.nan, np.nan, quality)
@@ -112,9 +127,10 @@ class RunningMeasure:
     ) -> tuple[float, float, float]:
         """The slope that fits the phases best, from one that is right to the pixel."""
         for _ in range(_STEPS):
-            turned = self._by_y * np.exp(2j * np.pi * y * self._by_y[1])
-            sums = turned @ waves @ (self._by_x * np.exp(2j * np.pi * x * self._by_x[1])).T
+            turned_y = self._by_y * np.exp(np.complex64(2j * np.pi * y) * self._by_y[1])
+            turned_x = self._by_x * np.exp(np.complex64(2j * np.pi * x) * self._by_x[1])
             # Sums over all waves, turned by the slope, of powers of fy times powers of fx.
+            sums = (turned_y @ waves @ turned_x.T).astype(complex)
             even, odd = sums.real, sums.imag
             xx, xy, yy = even[0, 2], even[1, 1], even[2, 0]
             area = xx * yy - xy * xy
