@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_facemap.progress import Interruptible, ProgressBar
 
@@ -28,6 +29,11 @@ def add_encode(verbs: Any) -> None:
     verb.add_argument(
         "--neural", type=Path, required=True, metavar="PATH",
         help=".npy, .npz, .mat, CaImAn .hdf5, .nwb, folder of suite2p or phy",
+    )  # fmt: skip
+    verb.add_argument(
+        "--also", type=Path, nargs="+", action="append", default=[], metavar="FILE",
+        help="another recording that the network learns from: its keypoints, its activity and, "
+        "where that holds none, its times; may be given again",
     )  # fmt: skip
     verb.add_argument("--behavior-times", type=Path, metavar="FILE", help="seconds, one a frame")
     verb.add_argument("--neural-times", type=Path, metavar="FILE", help="seconds, one a sample")
@@ -72,54 +78,77 @@ def add_encode(verbs: Any) -> None:
 
 def _encode(options: argparse.Namespace) -> int:
     from napari_facemap.files.atomic import check_writable
-    from napari_facemap.files.encoders import read_encoder, write_encoder
-    from napari_facemap.files.facemap_neural import write_facemap_predictions
-    from napari_facemap.files.predictions import write_predictions
-    from napari_facemap.files.recordings import read_recording
-    from napari_facemap.neural.encoder import predict_recording
+    from napari_facemap.files.encoders import read_encoder
     from napari_facemap.neural.model import Cancelled
 
-    behavior = _behavior(options)
-    recording = read_recording(
-        options.neural, options.neural_times, options.neural_rate, signal=options.signal
-    )
-    recording = replace(recording, times=recording.times + options.neural_start)
-    for warning in recording.warnings:
-        _warn(warning)
-    output = options.output or options.neural.with_name(f"{options.neural.stem}_encoder")
-    check_writable(output / "predictions.nc")
+    behavior = _chosen(options.behavior, options.behavior_times, options)
+    recording = _read(options.neural, options.neural_times, options)
+    sessions = [_Session(behavior, recording, _folder(options.neural))]
+    sessions += [_another(paths, options) for paths in options.also]
+    if options.output is not None:
+        sessions[0] = sessions[0]._replace(output=options.output)
+    _check_folders(sessions)
+    for session in sessions:
+        for warning in session.recording.warnings:
+            _warn(warning)
+        check_writable(session.output / "predictions.nc")
     with Interruptible() as go:
         try:
             if options.encoder is None:
-                encoder = _fit(options, behavior, recording, go)
+                encoders = _fit(options, sessions, go)
             else:
-                encoder = read_encoder(options.encoder)
-            prediction = predict_recording(encoder, behavior, recording, options.device)
-            write_predictions(prediction, output / "predictions.nc")
-            if options.encoder is None:
-                write_encoder(encoder, output / "encoder.safetensors")
-            if options.facemap:
-                write_facemap_predictions(prediction, output / "neural_predictions.npy")
-            if not options.no_report:
-                _report(options, encoder, behavior, recording, output, go)
+                encoders = [read_encoder(options.encoder)] * len(sessions)
+            for session, encoder in zip(sessions, encoders, strict=True):
+                _save(options, session, encoder, go)
         except Cancelled as error:
             raise KeyboardInterrupt from error
-    explained = prediction["variance_explained"]
-    print(
-        f"{output}: {len(explained)} neurons, variance explained on "
-        f"{prediction.attrs['test_times']}: mean {float(explained.mean()):.3f}, best "
-        f"{float(explained.max()):.3f}"
-    )
     return 0
 
 
+class _Session(NamedTuple):
+    """One recording, what was done meanwhile, and where its results go."""
+
+    behavior: xr.Dataset | Features
+    recording: Recording
+    output: Path
+
+
+def _check_folders(sessions: Sequence[_Session]) -> None:
+    folders = [session.output.resolve() for session in sessions]
+    for number, folder in enumerate(folders):
+        if folder in folders[:number]:
+            raise ValueError(
+                f"{folder}: expected a folder for the results of each recording; two would write "
+                "to this one. Put the recordings into folders of their own, or give --output."
+            )
+
+
+def _folder(neural: Path) -> Path:
+    return neural.with_name(f"{neural.stem}_encoder")
+
+
+def _read(path: Path, times: Path | None, options: argparse.Namespace) -> Recording:
+    from napari_facemap.files.recordings import read_recording
+
+    recording = read_recording(path, times, options.neural_rate, signal=options.signal)
+    return replace(recording, times=recording.times + options.neural_start)
+
+
+def _another(paths: list[Path], options: argparse.Namespace) -> _Session:
+    if not 2 <= len(paths) <= 3:
+        raise ValueError(
+            f"--also {' '.join(map(str, paths))}: expected keypoints, activity and perhaps times; "
+            f"found {len(paths)} files."
+        )
+    behavior = _chosen(paths[:1], None, options)
+    recording = _read(paths[1], paths[2] if len(paths) == 3 else None, options)
+    return _Session(behavior, recording, _folder(paths[1]))
+
+
 def _fit(
-    options: argparse.Namespace,
-    behavior: xr.Dataset | Features,
-    recording: Recording,
-    go: Interruptible,
-) -> Encoder:
-    from napari_facemap.neural.fitting import fit_encoder
+    options: argparse.Namespace, sessions: Sequence[_Session], go: Interruptible
+) -> list[Encoder]:
+    from napari_facemap.neural.fitting import fit_encoders
     from napari_facemap.neural.targets import N_COMPONENTS
 
     with ProgressBar("fitting", "step") as bar:
@@ -128,15 +157,42 @@ def _fit(
             bar(done, total)
             return not go.stopped
 
-        encoder = fit_encoder(
-            behavior, recording, options.model, progress, options.device, delay=options.delay,
+        encoders = fit_encoders(
+            [session[:2] for session in sessions], options.model, progress, options.device,
+            delay=options.delay,
             n_components=N_COMPONENTS if options.targets == "components" else None,
         )  # fmt: skip
-    if "clock_warning" in encoder.attrs:
-        _warn(encoder.attrs["clock_warning"])
-    start, stop = encoder.attrs["overlap"]
-    print(f"behaviour and activity share {start:.6g} to {stop:.6g} s")
-    return encoder
+    for session, encoder in zip(sessions, encoders, strict=True):
+        if "clock_warning" in encoder.attrs:
+            _warn(f"{session.recording.name}: {encoder.attrs['clock_warning']}")
+        start, stop = encoder.attrs["overlap"]
+        print(f"{session.recording.name}: shares {start:.6g} to {stop:.6g} s with the behaviour")
+    return encoders
+
+
+def _save(
+    options: argparse.Namespace, session: _Session, encoder: Encoder, go: Interruptible
+) -> None:
+    from napari_facemap.files.encoders import write_encoder
+    from napari_facemap.files.facemap_neural import write_facemap_predictions
+    from napari_facemap.files.predictions import write_predictions
+    from napari_facemap.neural.encoder import predict_recording
+
+    behavior, recording, output = session
+    prediction = predict_recording(encoder, behavior, recording, options.device)
+    write_predictions(prediction, output / "predictions.nc")
+    if options.encoder is None:
+        write_encoder(encoder, output / "encoder.safetensors")
+    if options.facemap:
+        write_facemap_predictions(prediction, output / "neural_predictions.npy")
+    if not options.no_report:
+        _report(options, encoder, behavior, recording, output, go)
+    explained = prediction["variance_explained"]
+    print(
+        f"{output}: {len(explained)} neurons, variance explained on "
+        f"{prediction.attrs['test_times']}: mean {float(explained.mean()):.3f}, best "
+        f"{float(explained.max()):.3f}"
+    )
 
 
 def _report(
@@ -163,20 +219,22 @@ def _report(
     print(made)
 
 
-def _behavior(options: argparse.Namespace) -> xr.Dataset | Features:
+def _chosen(
+    paths: Sequence[Path], times: Path | None, options: argparse.Namespace
+) -> xr.Dataset | Features:
     """Keypoints as they are where there is nothing else: they say where they come from."""
     from napari_facemap.files.motion import read_motion
     from napari_facemap.neural.behavior import behavior_features
     from napari_facemap.neural.features import KEYPOINTS
 
-    motion = [path for path in options.behavior if path.suffix == ".nc"]
-    keypoints = [path for path in options.behavior if path.suffix != ".nc"]
+    motion = [path for path in paths if path.suffix == ".nc"]
+    keypoints = [path for path in paths if path.suffix != ".nc"]
     if len(motion) > 1 or len(keypoints) > 1:
         raise ValueError(
             f"{(motion if len(motion) > 1 else keypoints)[1]}: expected one file of keypoints and "
             "one of motion results at most; found two."
         )
-    poses = _poses(keypoints[0], options.behavior_times) if keypoints else None
+    poses = _poses(keypoints[0], times) if keypoints else None
     if poses is not None and not motion and not options.features and not options.without:
         return poses
     measured = read_motion(motion[0]) if motion else None

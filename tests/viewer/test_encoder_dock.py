@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +16,12 @@ from napari_facemap.viewer.layers import RECORDING
 from napari_facemap.viewer.session import session_of
 
 N_NEURONS = 8
+real_fit, real_predict = fitting.fit_encoder, encoder.predict_recording
+
+
+class FakeEncoder(NamedTuple):
+    model: str
+    attrs: dict
 
 
 class FakeEncoders:
@@ -22,17 +29,21 @@ class FakeEncoders:
 
     def __init__(self):
         self.models = []
+        self.options = {}
+        self.warning = ""
         self.go_on = threading.Event()
         self.go_on.set()
 
     def fit_encoder(self, behavior, recording, model="network", progress=None, **options):
         self.models.append(model)
+        self.options = options
         for done in range(1, 11):
             if progress(done, 10) is False:
                 raise Cancelled
+            options["watch"](done, 0.1 * done, 0.05 * done)
             if done == 5:
                 self.go_on.wait(5)
-        return model
+        return FakeEncoder(model, {"clock_warning": self.warning} if self.warning else {})
 
     def predict_recording(self, encoder, behavior, recording):
         activity = recording.activity
@@ -96,7 +107,7 @@ def test_fit_shows_the_best_neurons(dock, qtbot, encoders):
     assert dock.save_encoder.isEnabled()
     assert "45.0 %" in dock.run_row.text.text()
     click_fit(dock, qtbot)
-    assert dock.encoder == "linear"
+    assert dock.encoder.model == "linear"
 
 
 def test_cancel_keeps_the_encoder_from_before(dock, qtbot, encoders):
@@ -110,7 +121,7 @@ def test_cancel_keeps_the_encoder_from_before(dock, qtbot, encoders):
     qtbot.mouseClick(dock.run_row.cancel, Qt.MouseButton.LeftButton)
     with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
         encoders.go_on.set()
-    assert dock.encoder == "network"
+    assert dock.encoder.model == "network"
     assert dock.run_row.text.text().startswith("Cancelled")
 
 
@@ -200,3 +211,105 @@ def test_a_neuron_of_the_map_is_plotted(dock, qtbot):
     assert [lane.label for lane in dock.plot.lanes] == ["2  30 %"]
     dock.views.map_box.setChecked(False)
     assert layer not in dock.viewer.layers
+
+
+def test_the_curve_grows_while_a_network_is_fitted(dock, qtbot, encoders):
+    from qtpy.QtCore import Qt
+
+    assert not dock.curve.isVisible()
+    encoders.go_on.clear()
+    qtbot.mouseClick(dock.run_row.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(dock.curve.points) == 5)
+    assert dock.curve.isVisible()
+    with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
+        encoders.go_on.set()
+    qtbot.waitUntil(lambda: len(dock.curve.points) == 10)
+    steps, validation = dock.curve._curves[1].getData()
+    np.testing.assert_allclose(steps, np.arange(1, 11))
+    np.testing.assert_allclose(validation, 5 * steps)
+    click_fit(dock, qtbot)
+    assert len(dock.curve.points) == 10  # of the second fit alone
+
+
+def test_the_delay_is_the_fits(dock, qtbot, encoders):
+    dock.delay.setValue(0.3)
+    click_fit(dock, qtbot)
+    assert encoders.options["delay"] == pytest.approx(0.3)
+
+
+def test_a_shifted_clock_is_said(dock, qtbot, encoders):
+    encoders.warning = "the activity looks like the behaviour, but 7.0 s later"
+    click_fit(dock, qtbot)
+    assert "7.0 s later" in dock.run_row.text.text()
+    assert "45.0 %" in dock.run_row.text.text()
+
+
+def test_features_are_chosen_by_their_boxes(dock, qtbot, encoders, monkeypatch):
+    from qtpy.QtCore import Qt
+
+    boxes = {dock.features.item(k).text(): dock.features.item(k) for k in range(2)}
+    assert dock.features.checked == ["keypoints"]
+    boxes["keypoints"].setCheckState(Qt.CheckState.Unchecked)
+    dock.fit()
+    assert "Choose features" in dock.run_row.text.text()
+    boxes["speed"].setCheckState(Qt.CheckState.Checked)
+    given = []
+    fit = encoders.fit_encoder
+    monkeypatch.setattr(
+        fitting, "fit_encoder", lambda features, *a, **k: (given.append(features), fit(0, *a, **k))[1]
+    )
+    click_fit(dock, qtbot)
+    assert all(name.endswith(" speed") for name in given[0].names)
+
+
+def test_a_report_is_saved(dock, qtbot, encoders, monkeypatch, tmp_path):
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QFileDialog
+
+    assert not dock.report_row.run.isEnabled()
+    monkeypatch.setattr(fitting, "fit_encoder", real_fit)
+    monkeypatch.setattr(encoder, "predict_recording", real_predict)
+    dock.model.setCurrentText("linear")
+    click_fit(dock, qtbot)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "out"))
+    with qtbot.waitSignal(dock.report_row.finished, timeout=60_000):
+        qtbot.mouseClick(dock.report_row.run, Qt.MouseButton.LeftButton)
+    assert str(tmp_path / "out") in dock.report_row.text.text()
+    assert {"report.txt", "scores.csv", "scores.png"} <= {p.name for p in (tmp_path / "out").iterdir()}
+    assert dock.run_row.run.isEnabled()
+
+
+def test_the_imaging_movie_steps_with_the_video(dock, qtbot):
+    from qtpy.QtCore import Qt
+
+    movie = np.arange(500, dtype=np.float32)[:, None, None] * np.ones((1, 6, 5), np.float32)
+    layer = dock.viewer.add_image(movie, name="calcium")
+    dock.movie.choose(layer)
+    qtbot.mouseClick(dock.show_movie, Qt.MouseButton.LeftButton)
+    shown = dock.viewer.layers["calcium on the video's clock"]
+    assert shown.data.shape == (1500, 6, 5)
+    # 25 frames a second; the recording has 10 samples a second from 3 s on.
+    seen = np.asarray(shown.data[:, 0, 0])
+    times = np.arange(1500) / 25
+    expected = np.where(times >= 3, np.floor((times - 3) * 10 + 1e-6), 0)
+    expected[times >= 53.05] = 0  # after its end
+    np.testing.assert_array_equal(seen, expected)
+    assert not layer.visible
+    # The slider steps through the frames of the video, not of the movie.
+    dock.viewer.dims.set_current_step(0, 250)
+    assert dock.plot.time == pytest.approx(10.0)
+    left = dock.viewer.layers["video"].extent.world[1, -1]
+    assert shown.extent.world[0, -1] > left
+
+
+def test_a_movie_of_another_length_is_refused(dock, qtbot):
+    layer = dock.viewer.add_image(np.zeros((40, 6, 5), np.float32), name="calcium")
+    dock.movie.choose(layer)
+    dock.show_movie.click()
+    said = dock.run_row.text.text()
+    assert "40 frames" in said
+    assert "500 samples" in said
+    dock.movie.choose(dock.viewer.layers["video"])
+    dock.show_movie.click()
+    assert "choose the movie" in dock.run_row.text.text()
+    assert len(dock.viewer.layers) == 3

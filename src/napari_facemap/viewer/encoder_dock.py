@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QListWidget,
     QPushButton,
     QVBoxLayout,
@@ -22,10 +23,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_facemap.neural.behavior import groups_there
+from napari_facemap.viewer import encoder_work
 from napari_facemap.viewer.choices import LayerChoice
 from napari_facemap.viewer.encoder_views import EncoderViews
 from napari_facemap.viewer.feature_choice import FeatureChoice
+from napari_facemap.viewer.fit_curve import FitCurve
 from napari_facemap.viewer.layers import bare, recordings_of, store_of
+from napari_facemap.viewer.movie_clock import add_on_clock, is_movie
 from napari_facemap.viewer.recording_dialog import RecordingDialog
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
     import napari
     import xarray as xr
 
-    from napari_facemap.movement.results import MotionResult
     from napari_facemap.neural.recording import Recording
 
 _SOURCE = "neurons"  # of lanes in the plot
@@ -71,12 +74,16 @@ class EncoderDock(QWidget):
         self.behavior = LayerChoice(viewer, _has_keypoints)
         self.features = FeatureChoice()
         self.model = QComboBox()
+        self.delay = QDoubleSpinBox()
         self.run_row = RunRow("Fit", "steps")
+        self.report_row = RunRow("Save report…", "parts")
+        self.curve = FitCurve()
         self.neurons = QListWidget()
         self.half_window = QDoubleSpinBox()
         self.traces = self.session.plot
         self.plot = self.traces.widget
         self.views = EncoderViews(viewer, self.traces)
+        self.movie = LayerChoice(viewer, is_movie)
         self._build()
         self._connect()
         self._refresh_recordings()
@@ -87,6 +94,13 @@ class EncoderDock(QWidget):
     def _build(self) -> None:
         for name in _MODELS:
             self.model.addItem(name, name)
+        self.delay.setRange(-5, 5)
+        self.delay.setSingleStep(0.1)
+        self.delay.setSuffix(" s")
+        self.delay.setToolTip(
+            "Activity is predicted from behaviour so much earlier; the network also learns delays "
+            "by itself"
+        )
         self.half_window.setRange(0.5, 36_000)
         self.half_window.setValue(15)
         self.half_window.setPrefix("± ")
@@ -98,19 +112,26 @@ class EncoderDock(QWidget):
         self.save_encoder = QPushButton("Save encoder…")
         self.load_encoder = QPushButton("Load encoder…")
         self.save_predictions = QPushButton("Save predictions…")
+        self.show_movie = QPushButton("On the video's clock")
+        self.movie.setToolTip(
+            "The imaging movie that the recording comes from, one frame a sample; "
+            "shown beside the video, it steps with the slider"
+        )
         form = QFormLayout()
         form.setVerticalSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Activity", _beside(self.activity, self.open_activity))
         form.addRow("Behaviour", self.behavior)
         form.addRow("Features", self.features)
-        form.addRow("Model", self.model)
+        form.addRow("Model", _beside(self.model, QLabel("delay"), self.delay))
         form.addRow(self.run_row)
+        form.addRow(self.curve)
         form.addRow("Neurons", self.neurons)
         form.addRow("Window", self.half_window)
         form.addRow(self.views)
-        form.addRow(_beside(self.load_encoder, self.save_encoder))
-        form.addRow(self.save_predictions)
+        form.addRow("Movie", _beside(self.movie, self.show_movie))
+        form.addRow(_beside(self.load_encoder, self.save_encoder, self.save_predictions))
+        form.addRow(self.report_row)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         if not hasattr(self.viewer, "window"):
@@ -123,6 +144,11 @@ class EncoderDock(QWidget):
         self.load_encoder.clicked.connect(self._on_load)
         self.save_encoder.clicked.connect(self._on_save_encoder)
         self.save_predictions.clicked.connect(self._on_save_predictions)
+        self.report_row.run.clicked.connect(self._on_report)
+        self.report_row.finished.connect(self._on_reported)
+        self.run_row.busy.connect(self._refresh_buttons)
+        self.report_row.busy.connect(self._refresh_buttons)
+        self.show_movie.clicked.connect(partial(self._try, self._show_movie))
         self.neurons.itemSelectionChanged.connect(self._show_selected)
         self.half_window.valueChanged.connect(self.plot.set_half_window)
         self.plot.window_changed.connect(self._on_window)
@@ -189,15 +215,19 @@ class EncoderDock(QWidget):
         """Fit the chosen model to the chosen activity."""
         chosen = self._chosen()
         if chosen is not None:
-            self.run_row.start(partial(_fit, *chosen, self.model.currentData()))
+            self.curve.clear()
+            model, delay = self.model.currentData(), self.delay.value()
+            work = partial(encoder_work.fit, chosen, model, delay, self.curve.watch)
+            self.run_row.start(work)
 
     def use_encoder(self, encoder: Any) -> None:
         """Predict the chosen activity with an encoder that was fitted before."""
         chosen = self._chosen()
         if chosen is not None:
-            self.run_row.start(partial(_predict, *chosen, encoder))
+            self.curve.clear()
+            self.run_row.start(partial(encoder_work.predict, chosen, encoder))
 
-    def _chosen(self) -> tuple[_Behavior, Recording] | None:
+    def _chosen(self) -> encoder_work.Material | None:
         store, motion = store_of(self.behavior.layer), self.session.motion
         if store is None and motion is None:
             self.run_row.show_error("Track a video or open a keypoint file first.")
@@ -209,7 +239,7 @@ class EncoderDock(QWidget):
             self.run_row.show_error("Open the neural activity first.")
             return None
         poses = store.to_poses(predictions=False) if store is not None else None
-        return _Behavior(poses, motion, self.features.checked), self.recording
+        return encoder_work.Material(poses, motion, self.features.checked, self.recording)
 
     def _on_done(self, result: tuple[Any, xr.Dataset] | None) -> None:
         if result is None:
@@ -218,7 +248,12 @@ class EncoderDock(QWidget):
         self.encoder, prediction = result
         self.show_prediction(prediction)
         explained = np.nanmean(prediction["variance_explained"].values)
-        self.run_row.show_text(f"Explains {100 * explained:.1f} % of the variance in test data.")
+        said = f"Explains {100 * explained:.1f} % of the variance in test data."
+        warning = getattr(self.encoder, "attrs", {}).get("clock_warning")
+        if warning:
+            self.run_row.show_error(f"{said} But {warning}")
+        else:
+            self.run_row.show_text(said)
 
     # -- plotting -------------------------------------------------------------------------------------
 
@@ -239,9 +274,20 @@ class EncoderDock(QWidget):
         self.neurons.blockSignals(False)
         self._on_behavior()
         self._show_selected()
+        self.views.show_prediction(prediction, self.recording, self._video())
+
+    def _video(self) -> Layer | None:
         clock = self.traces.clock
-        video = clock.video_layer() if clock is not None else None
-        self.views.show_prediction(prediction, self.recording, video)
+        return clock.video_layer() if clock is not None else None
+
+    def _show_movie(self) -> None:
+        movie, video = self.movie.layer, self._video()
+        if movie is None or video is None or movie is video:
+            self.run_row.show_error(
+                "Open the video with its keypoints and the imaging movie, and choose the movie."
+            )
+            return
+        add_on_clock(self.viewer, movie, video, self.recording)
 
     def choose_neuron(self, neuron: int) -> None:
         """Plot one neuron alone, as when its row in the list is clicked."""
@@ -262,9 +308,12 @@ class EncoderDock(QWidget):
 
     # -- files ----------------------------------------------------------------------------------------
 
-    def _refresh_buttons(self) -> None:
+    def _refresh_buttons(self, _: Any = None) -> None:
+        idle = not (self.run_row.running or self.report_row.running)
         self.save_encoder.setEnabled(self.encoder is not None)
         self.save_predictions.setEnabled(self.prediction is not None)
+        self.run_row.run.setEnabled(idle)
+        self.report_row.run.setEnabled(self.encoder is not None and idle)
 
     def _on_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load encoder", "", _ENCODER_FILES)
@@ -303,7 +352,18 @@ class EncoderDock(QWidget):
         write_predictions(self.prediction, path)
         self.run_row.show_text(f"Saved {path}.")
 
-    def _try(self, action: Any) -> None:
+    def _on_report(self) -> None:
+        chosen = self._chosen()
+        if chosen is not None:
+            folder = QFileDialog.getExistingDirectory(self, "Folder for the report")
+            if folder:
+                work = partial(encoder_work.save_report, chosen, self.encoder, folder)
+                self.report_row.start(work)
+
+    def _on_reported(self, said: str | None) -> None:
+        self.report_row.show_text(said or "Cancelled; nothing was written.")
+
+    def _try(self, action: Any, *_: Any) -> None:
         try:
             action()
         except (ValueError, OSError) as error:
@@ -320,47 +380,13 @@ class EncoderDock(QWidget):
     def closeEvent(self, event: Any) -> None:
         """Stop what is running and let go of the viewer."""
         self.run_row.stop()
+        self.report_row.stop()
         self.behavior.disconnect_viewer()
+        self.movie.disconnect_viewer()
         for name in ("inserted", "removed"):
             getattr(self.viewer.layers.events, name).disconnect(self._refresh_recordings)
         self.session.measured.disconnect(self._offer_features)
         super().closeEvent(event)
-
-
-class _Behavior(NamedTuple):
-    """What an encoder is to be fitted on."""
-
-    poses: xr.Dataset | None
-    motion: MotionResult | None
-    groups: list[str]
-
-    def features(self) -> Any:
-        """Keypoints as they are, where nothing else is wanted: they say where they come from."""
-        from napari_facemap.neural.behavior import behavior_features
-        from napari_facemap.neural.features import KEYPOINTS
-
-        if self.groups == [KEYPOINTS]:
-            return self.poses
-        return behavior_features(self.poses, self.motion, include=self.groups)
-
-
-def _fit(behavior: _Behavior, recording: Any, model: str, progress: Any) -> tuple[Any, Any] | None:
-    from napari_facemap.neural.encoder import predict_recording
-    from napari_facemap.neural.fitting import fit_encoder
-    from napari_facemap.neural.model import Cancelled
-
-    features = behavior.features()
-    try:
-        encoder = fit_encoder(features, recording, model=model, progress=progress)
-    except Cancelled:
-        return None
-    return encoder, predict_recording(encoder, features, recording)
-
-
-def _predict(behavior: _Behavior, recording: Any, encoder: Any, progress: Any) -> tuple[Any, Any]:
-    from napari_facemap.neural.encoder import predict_recording
-
-    return encoder, predict_recording(encoder, behavior.features(), recording)
 
 
 def _has_keypoints(layer: Layer) -> bool:
