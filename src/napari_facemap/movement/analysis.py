@@ -197,6 +197,11 @@ class _Run:
 
     def _settle(self, one: Decomposition, kept: Sums) -> None:
         """Choose directions, and find the scores of what is at hand."""
+        if kept.are_kept and one.is_scored:  # exact
+            good = self._good(one, 0, self.n_frames)
+            good[self.done :] = False
+            one.settle(kept, good)
+            return
         if kept.are_kept:
             kept.each(self.done, partial(self._learn, [one]))
         one.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -72,9 +73,24 @@ class Decomposition:
         pictures = self._pictures(before, sums)
         self._finder.add(pictures if good.all() else pictures[good])
 
-    def settle(self) -> None:
-        """Choose the directions of what was learnt."""
-        found = self._finder.directions()
+    def settle(self, kept: Sums | None = None, good: np.ndarray | None = None) -> None:
+        """Choose the directions of what was learnt, or of sums that are kept.
+
+        Parameters
+        ----------
+        kept : Sums, optional
+            Of all frames that were seen, where nothing was taken; for exact components alone.
+        good : ndarray of bool, shape (time,), optional
+            Which of these frames have a picture.
+        """
+        if kept is None or good is None:
+            found = self._finder.directions()
+        else:
+            self._good = [good]
+            rows = np.flatnonzero(good)
+            found = None
+            if len(rows):
+                found = self._finder.directions_of(partial(self._columns, kept, rows), len(rows))
         del self._finder
         self.is_scored = found is None or found.scores is not None
         if found is None:
@@ -124,6 +140,22 @@ class Decomposition:
             tuple(means),
         )
 
+    def _columns(self, kept: Sums, rows: np.ndarray, part: slice) -> torch.Tensor:
+        """Some pixels of the pictures of some frames."""
+        sums = kept.columns(part)
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        whole = stop - first == len(rows)  # then nothing is copied first
+        later = sums[first:stop] if whole else sums[rows]
+        found = np.empty(later.shape, np.float32)
+        if self.source == "motion":
+            earlier = sums[first - 1 : stop - 1] if whole else sums[rows - 1]
+            np.subtract(later, earlier, out=found, dtype=np.float32)
+            np.abs(found, out=found)
+        else:
+            found[:] = later
+        found *= self._scale
+        return torch.from_numpy(found)
+
     def _pictures(self, before: np.ndarray, sums: np.ndarray) -> np.ndarray:
         # Whole numbers below 2**16 are exact in float32.
         found = torch.from_numpy(sums).float()
@@ -166,6 +198,11 @@ class Sums:
         """Keep those of some frames."""
         if self._kept is not None:
             self._kept[start : start + len(sums)] = sums
+
+    def columns(self, part: slice) -> np.ndarray:
+        """Some pixels of all frames."""
+        assert self._kept is not None
+        return self._kept[:, part]
 
     def each(self, n: int, give: Callable[[int, np.ndarray, np.ndarray], None]) -> None:
         """Give the first `n` again: start, those before, and some, `_PORTION` at a time."""

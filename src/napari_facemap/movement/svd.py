@@ -9,18 +9,26 @@ Int. J. Computer Vision 2008). A stream that is one block is exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.linalg.blas import ssyrk
 from torch import Tensor
 
 _EXACT = 6144  # frames that are one block: their Gram matrix is found as fast as those of parts
 _BLOCK = 1536
+_COLUMNS = 2400  # pixels of all pictures that are looked at together
 _BLOCK_BYTES = 2 << 30  # at most, of pictures that are reduced together
+_TILE = 512  # of a matrix that is turned over
 _FULL = 2048  # rows of a matrix whose eigenvectors are all computed
-_POWERS = 8
+_POWERS, _DEGREE = 2, 3
 _SPARE = 1.5  # as many vectors are kept on the way for each one that is wanted
+
+
+Columns = Callable[[slice], Tensor]
+"""Gives some pixels of all pictures, shape (picture, pixel), as float32 to be written to."""
 
 
 class Scatter(NamedTuple):
@@ -92,13 +100,17 @@ class ComponentFinder:
         fits = _BLOCK_BYTES // (4 * n_pixels)
         self.is_exact = n_pictures <= min(_EXACT, fits)
         length = n_pictures if self.is_exact else max(min(_BLOCK, fits), self._keep)
-        self._block = np.empty((max(1, length), n_pixels), np.float32)
+        self._shape = (max(1, length), n_pixels)
+        self._n_pixels = n_pixels
+        self._block: np.ndarray | None = None  # made when a picture comes
         self._filled = 0
         # One scatter for each power of two of blocks, as in a binary number.
         self._tree: dict[int, Scatter] = {}
 
     def add(self, pictures: np.ndarray) -> None:
         """Take pictures of shape (n, pixel), any numbers."""
+        if self._block is None:
+            self._block = np.empty(self._shape, np.float32)
         at = 0
         while at < len(pictures):
             if self._filled == len(self._block):
@@ -110,15 +122,23 @@ class ComponentFinder:
 
     def directions(self) -> Directions | None:
         """Directions of all pictures that came; None when they do not vary."""
-        if self._filled and not self._tree:
-            pictures = torch.from_numpy(self._block[: self._filled])
+        if self._block is not None and self._filled and not self._tree:
+            pictures = self._block[: self._filled]
             self._filled = 0
-            return exact_directions(pictures.to(self.device), self._n_components)
+            return self.directions_of(
+                lambda part: torch.from_numpy(pictures[:, part].copy()), len(pictures)
+            )
         scatter = self.scatter()
         if scatter is None or scatter.variance <= 0:
             return None
         basis, _ = basis_of(scatter.vectors[:, : self._n_components])
         return Directions(scatter.mean, scatter.variance, basis, None)
+
+    def directions_of(self, columns: Columns, n: int) -> Directions | None:
+        """Directions of `n` pictures that are at hand together, instead of those that came."""
+        return exact_directions(
+            lambda part: columns(part).to(self.device), n, self._n_pixels, self._n_components
+        )
 
     def scatter(self) -> Scatter | None:
         """How all pictures so far vary; None when there were none."""
@@ -131,6 +151,7 @@ class ComponentFinder:
         return whole
 
     def _reduce_block(self) -> None:
+        assert self._block is not None
         pictures = torch.from_numpy(self._block[: self._filled])
         scatter = scatter_of(pictures.to(self.device), self._keep)
         self._filled = 0
@@ -141,28 +162,64 @@ class ComponentFinder:
         self._tree[level] = scatter
 
 
-def exact_directions(pictures: Tensor, n_components: int) -> Directions | None:
-    """Directions and scores of pictures of shape (n, pixel), float32; overwrites them."""
-    mean = _mean(pictures)
-    centred = pictures.sub_(mean.float())
-    flat = len(centred) < centred.shape[1]
-    inner = gram(centred if flat else centred.T)
+def exact_directions(
+    columns: Columns, n: int, n_pixels: int, n_components: int
+) -> Directions | None:
+    """Directions and scores of all pictures together.
+
+    Parameters
+    ----------
+    columns : callable
+        Gives some pixels of all pictures.
+    n, n_pixels : int
+        Pictures and their pixels.
+    n_components : int
+        How many are wanted, no more than can be.
+
+    Returns
+    -------
+    Directions or None
+        None when the pictures do not vary.
+    """
+    if n_pixels <= n:
+        return _exact_of_few_pixels(columns(slice(0, n_pixels)), n_components)
+    means: list[Tensor] = []
+    inner: Tensor | None = None
+    parts = [slice(at, min(at + _COLUMNS, n_pixels)) for at in range(0, n_pixels, _COLUMNS)]
+    for part in parts:
+        found = columns(part)
+        means.append(_mean(found))
+        inner = add_gram(inner, found.sub_(means[-1].float()))
+    inner = symmetric(inner)
     variance = float(inner.diagonal().double().sum())
     if not variance > 0:
         return None
-    values, turn = largest(inner, n_components)
-    if not flat:
-        basis, _ = basis_of(turn * values.clamp(min=0).sqrt())
-        return Directions(mean, variance, basis, centred @ basis)
-    basis, lengths = basis_of(centred.T @ turn)
+    _, turn = largest(inner, n_components)
+    # Made a second time, because keeping them takes more memory than making them takes time.
+    vectors = [
+        columns(part).sub_(mean.float()).T @ turn for part, mean in zip(parts, means, strict=True)
+    ]
+    basis, lengths = basis_of(torch.cat(vectors))
     # Scores by way of the Gram matrix, which is much smaller than the pictures.
     scores = inner @ turn[:, : len(lengths)]
     return Directions(
-        mean,
+        torch.cat(means),
         variance,
         basis,
         torch.linalg.solve_triangular(lengths, scores, upper=True, left=False),
     )
+
+
+def _exact_of_few_pixels(pictures: Tensor, n_components: int) -> Directions | None:
+    mean = _mean(pictures)
+    centred = pictures.sub_(mean.float())
+    inner = gram(centred.T)
+    variance = float(inner.diagonal().double().sum())
+    if not variance > 0:
+        return None
+    values, turn = largest(inner, n_components)
+    basis, _ = basis_of(turn * values.clamp(min=0).sqrt())
+    return Directions(mean, variance, basis, centred @ basis)
 
 
 def scatter_of(pictures: Tensor, keep: int) -> Scatter:
@@ -256,6 +313,30 @@ def gram(rows: Tensor) -> Tensor:
     return rows @ rows.T
 
 
+def add_gram(inner: Tensor | None, rows: Tensor) -> Tensor:
+    """Add inner products of all pairs of rows, of the lower half alone on a processor."""
+    if rows.device.type != "cpu":
+        products = rows @ rows.T
+        return products if inner is None else inner.add_(products)
+    if inner is None:
+        inner = torch.zeros(len(rows), len(rows))
+    # In Fortran's eyes the rows are columns, and the lower half is the upper.
+    ssyrk(1.0, rows.numpy().T, beta=1.0, c=inner.numpy().T, trans=1, overwrite_c=1)
+    return inner
+
+
+def symmetric(inner: Tensor) -> Tensor:
+    """Fill in the other half of what `add_gram` made; writes to it."""
+    if inner.device.type != "cpu":
+        return inner
+    for start in range(0, len(inner), _TILE):
+        stop = start + _TILE
+        square = inner[start:stop, start:stop]
+        square.copy_(square.tril() + square.tril(-1).T)
+        inner[start:stop, stop:] = inner[stop:, start:stop].T
+    return inner
+
+
 def largest(symmetric: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     """Largest eigenvalues of a matrix that has none below 0, and their vectors in columns."""
     n = len(symmetric)
@@ -265,16 +346,35 @@ def largest(symmetric: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         return values[-keep:].flip(0), vectors[:, -keep:].flip(1)
     chance = np.random.default_rng(0).standard_normal((n, keep + keep // 8 + 8), np.float32)
     space = torch.from_numpy(chance).to(symmetric)
-    for _ in range(_POWERS - 1):
-        space = _straightened(symmetric @ space)
-    space = torch.linalg.qr(symmetric @ space)[0]
-    values, turn = torch.linalg.eigh(space.T @ (symmetric @ space))
+    for _ in range(_POWERS):
+        (space,) = _straightened(symmetric @ space)
+    # Chebyshev's polynomial is small up to the least value in the space, and grows fast beyond.
+    product = symmetric @ space
+    least = float(torch.linalg.eigvalsh(_small(space, product))[0])
+    earlier, space = space, product.mul_(2 / least).sub_(space)
+    for _ in range(_DEGREE - 1):
+        space, earlier = _straightened(space, earlier)
+        earlier, space = space, (symmetric @ space).mul_(4 / least).sub_(2 * space).sub_(earlier)
+    space = torch.linalg.qr(space)[0]
+    values, turn = torch.linalg.eigh(_small(space, symmetric @ space))
     return values[-keep:].flip(0), space @ turn[:, -keep:].flip(1)
 
 
-def _straightened(space: Tensor) -> Tensor:
-    """Vectors of the same space that are far from parallel; several times as fast as by QR."""
+def _small(space: Tensor, product: Tensor) -> Tensor:
+    """What a symmetric matrix is in a space, given its product with that."""
+    found = space.T @ product
+    return (found + found.T) / 2
+
+
+def _straightened(space: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """Vectors of the same space that are far from parallel; several times as fast as by QR.
+
+    Others are mixed in the same way.
+    """
     inner = space.T.double() @ space.double()
     inner.diagonal().add_(1e-13 * inner.diagonal().sum())
     triangle = torch.linalg.cholesky(inner, upper=True).to(space)
-    return torch.linalg.solve_triangular(triangle, space, upper=True, left=False)
+    return tuple(
+        torch.linalg.solve_triangular(triangle, one, upper=True, left=False)
+        for one in (space, *others)
+    )

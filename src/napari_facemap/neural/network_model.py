@@ -175,7 +175,8 @@ class NetworkModel:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate / 3**best.fallen
             progress(step, total)
-            lesson, network = (seq[step % len(data)] for seq in (lessons, networks))
+            lesson = lessons[step % len(data)]
+            network: EncoderNetwork = networks[step % len(data)]
             chosen = next(lesson.batches)
             kept = self._kept(len(chosen), network, chance).to(on)
             predicted = network(windows_at(lesson.behavior, lesson.steps[chosen].to(on)), kept)

@@ -9,8 +9,15 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from napari_facemap.viewer.layers import (
-    OVERLAY, TIMES, bare, frame_size, is_video, n_frames_of, time_axis, times_of,
-)  # fmt: skip
+    OVERLAY,
+    TIMES,
+    bare,
+    frame_size,
+    is_video,
+    n_frames_of,
+    time_axis,
+    times_of,
+)
 
 if TYPE_CHECKING:
     from napari_facemap.neural.recording import Recording
