@@ -193,7 +193,10 @@ def simulated_faces(n_mice: int, per_mouse: int = 5, seed: int = 0) -> list[Labe
 
 
 def round_network(
-    network: PointNetwork, faces: Sequence[LabelledFace], options: TrainingOptions
+    network: PointNetwork,
+    faces: Sequence[LabelledFace],
+    options: TrainingOptions,
+    keypoints: Sequence[str] = KEYPOINTS,
 ) -> PointNetwork:
     """Make a trained network one of eight bits, about four times as fast on processors.
 
@@ -206,6 +209,8 @@ def round_network(
         views of some, from all recordings alike.
     options : TrainingOptions
         How it was trained.
+    keypoints : sequence of str
+        Of the labels.
 
     Returns
     -------
@@ -213,16 +218,17 @@ def round_network(
         With the weights that it has once it was saved.
     """
     rng = np.random.default_rng(options.seed)
+    keypoints = tuple(keypoints)
     recordings: dict[str, list[LabelledFace]] = {}
     for face in faces:
-        if np.isfinite(face_size(face.xy, KEYPOINTS)):
+        if np.isfinite(face.xy).any():
             recordings.setdefault(face.recording, []).append(face)
     in_turn = [
         of[k // len(recordings) % len(of)]
         for k, of in zip(range(_ROUNDING_VIEWS), cycle(recordings.values()), strict=False)
     ]
-    views = [plain_view(face, KEYPOINTS)[0] for face in in_turn]
-    views += [random_view(face, KEYPOINTS, rng, options.augmentation) for face in in_turn]
+    views = [plain_view(face, keypoints)[0] for face in in_turn]
+    views += [random_view(face, keypoints, rng, options.augmentation) for face in in_turn]
     pictures = torch.from_numpy(np.stack([view.image for view in views]))[:, None]
     copied = halved(network)
     return copied.round_to(fit_rounding(copied.plan(), pictures))

@@ -20,6 +20,7 @@ from napari_facemap.keypoints.view import (
     eye_and_nose,
     face_box,
     facing_of,
+    square_box,
     view_of,
 )
 
@@ -101,11 +102,12 @@ def plain_view(
     Parameters
     ----------
     face : LabelledFace
-        With eye and nose tip labelled.
+        With any keypoint labelled.
     keypoints : tuple of str
         Names of the labels.
     box : Box, optional
-        By default the box that follows from the labels.
+        By default the box that follows from eye and nose tip, or without them the square around
+        all labels, with room beside them.
 
     Returns
     -------
@@ -116,8 +118,13 @@ def plain_view(
         Where the face looks; the view of one that looks right is mirrored.
     """
     eye, nose = eye_and_nose(face.xy, keypoints)
-    box = face_box(eye, nose) if box is None else check_box(box, *face.image.shape)
-    facing = facing_of(eye, nose)
+    if np.isfinite([*eye, *nose]).all():
+        facing = facing_of(eye, nose)
+        own = face_box(eye, nose)
+    else:
+        facing = FACINGS[0]
+        own = square_box(*_around_labels(face))
+    box = own if box is None else check_box(box, *face.image.shape)
     image = prepare(face.image[None], box, facing=facing)[0, 0].numpy()
     xy = frame_to_input(face.xy, box, facing)
     return View(image, xy, _seen(face, xy)), box, facing
@@ -202,10 +209,14 @@ def _own_view(
     eye, nose = eye_and_nose(face.xy, keypoints)
     if np.isfinite(eye).all() and np.isfinite(nose).all():
         return *view_of(eye, nose), facing_of(eye, nose)
+    return *_around_labels(face), FACINGS[rng.integers(2)]
+
+
+def _around_labels(face: LabelledFace) -> tuple[np.ndarray, float]:
+    """Middle and side of a square with all labels and room beside them."""
     labelled = face.xy[:, np.isfinite(face.xy).all(axis=0)]
     low, high = labelled.min(axis=1), labelled.max(axis=1)
-    side = max(1.5 * float((high - low).max()), 0.3 * max(face.image.shape))
-    return (low + high) / 2, side, FACINGS[rng.integers(2)]
+    return (low + high) / 2, max(1.5 * float((high - low).max()), 0.3 * max(face.image.shape))
 
 
 def _homography(

@@ -15,7 +15,7 @@ from napari_facemap.keypoints.calibration import NEAR, log_excess
 from napari_facemap.keypoints.labels import LabelledFace
 from napari_facemap.keypoints.reading import read_network
 from napari_facemap.keypoints.skeleton import GROUPS
-from napari_facemap.keypoints.view import face_size
+from napari_facemap.keypoints.view import BOX_SIDE, face_size
 
 NEAR_PERCENT = 100 * NEAR
 
@@ -28,7 +28,8 @@ class Readings(NamedTuple):
     Attributes
     ----------
     errors : ndarray
-        Percent of the distance from eye to nose tip in that picture; NaN without a label.
+        Percent of the distance from eye to nose tip in that picture, or where these are not
+        labelled of what that is in a box of its size; NaN without a label.
     log_excess : ndarray
         See `napari_facemap.keypoints.calibration.log_excess`; NaN for Facemap's layout.
     seen : ndarray
@@ -53,7 +54,7 @@ def read_faces(
     network : PointNetwork or KeypointNetwork
         In evaluation mode.
     faces : sequence of LabelledFace
-        With eye and nose tip labelled.
+        With any keypoint labelled.
     keypoints : sequence of str
         Names of the labels and of the network's keypoints.
     device : torch.device or str
@@ -70,7 +71,9 @@ def read_faces(
             reading = read_network(network, torch.from_numpy(view.image)[None, None].to(device))
         xy, spread, seen = (part[0].cpu().numpy().astype(float) for part in reading)
         points = input_to_frame(xy, box, facing)
-        errors = 100 * np.hypot(*(points - face.xy)) / face_size(face.xy, keypoints)
+        unit = float(face_size(face.xy, keypoints))
+        unit = unit if np.isfinite(unit) else (box.x1 - box.x0) / BOX_SIDE
+        errors = 100 * np.hypot(*(points - face.xy)) / unit
         rows.append((errors, log_excess(spread, face_size(xy, keypoints)), seen))
     return Readings(*(np.array(column) for column in zip(*rows, strict=True)))
 

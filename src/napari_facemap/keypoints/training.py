@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -64,6 +65,10 @@ class TrainingOptions:
         Of the network, see `PointNetwork`.
     augmentation : Augmentation
         How far views stray from the labelled pictures.
+    patience : int or None
+        Epochs without a lower error on the validation faces after which training stops.
+    fixed_norms : bool
+        Whether normalisation keeps what it learnt before; for small batches of few recordings.
     """
 
     steps: int = 5500
@@ -77,6 +82,8 @@ class TrainingOptions:
     widths: tuple[int, ...] = WIDTHS
     depths: tuple[int, ...] = DEPTHS
     augmentation: Augmentation = field(default_factory=Augmentation)
+    patience: int | None = None
+    fixed_norms: bool = False
 
 
 def train(
@@ -90,6 +97,7 @@ def train(
     checkpoint: Path | None = None,
     workers: int = 0,
     progress: Callable[[int, int], bool | None] | None = None,
+    start: PointNetwork | None = None,
 ) -> tuple[PointNetwork, list[dict[str, Any]]]:
     """Train a network.
 
@@ -117,7 +125,10 @@ def train(
         Processes that prepare views beside the training.
     progress : callable, optional
         Called with steps done and in all after each step; when it returns False the training
-        stops.
+        stops; one that went on from `start` keeps the best epoch so far.
+    start : PointNetwork, optional
+        A network of these keypoints to go on from; its error is the first of the history. It
+        stays as it is, and its layout is taken.
 
     Returns
     -------
@@ -132,40 +143,59 @@ def train(
         When there is no step to train, a validation face lacks eye or nose tip, or the
         checkpoint is of another training.
     TrainingStopped
-        When `progress` said so.
+        When `progress` said so and there is no `start`.
     """
     options = options or TrainingOptions()
-    _check(options, validation, keypoints)
+    _check(options, validation if start is None else (), keypoints)
     chosen = choose_device(device)
     views = _Views(list(faces), list(simulated), tuple(keypoints), options)
     torch.manual_seed(options.seed)
-    network = PointNetwork(len(keypoints), options.widths, options.depths)
+    if start is None:
+        network = PointNetwork(len(keypoints), options.widths, options.depths)
+    else:
+        network = copy.deepcopy(start)
+    widths, depths = network.widths, network.depths
     network = network.to(chosen, memory_format=torch.channels_last)
     learner = _Learner(network, options)
     key = _fingerprint(views, validation, options)
     state = read_checkpoint(checkpoint, key, learner.modules())
     started = time.monotonic() - state.seconds
+
+    def look(row: dict[str, Any]) -> None:
+        if validation:
+            errors = read_faces(learner.averaged, validation, keypoints, chosen).errors
+            row |= summary(errors, keypoints)
+        state.add(row, learner.averaged)
+        if report is not None:
+            report(row)
+
+    if start is not None and not state.step:
+        look({"step": 0, "seconds": 0.0})
     for images, xy, seen in views.batches(state.step, workers):
         state.step += 1
         state.losses.append(learner.step(images.to(chosen), xy.to(chosen), seen.to(chosen)))
         state.seconds = time.monotonic() - started
         epoch = state.step % options.evaluate_every == 0 or state.step == options.steps
         if epoch:
-            row = _row(state, options.steps)
-            if validation:
-                errors = read_faces(learner.averaged, validation, keypoints, chosen).errors
-                row |= summary(errors, keypoints)
-            state.add(row, learner.averaged)
-            if report is not None:
-                report(row)
+            look(_row(state, options.steps))
         stop = progress is not None and progress(state.step, options.steps) is False
         if epoch or stop or state.step % _SAVE_EVERY == 0:
             write_checkpoint(checkpoint, key, learner.modules(), state)
+        if stop and start is not None:
+            break
         if stop:
             raise TrainingStopped(f"stopped after {state.step} of {options.steps} steps")
-    best = PointNetwork(len(keypoints), options.widths, options.depths)
+        if epoch and _has_settled(state.history, options.patience):
+            break
+    best = PointNetwork(len(keypoints), widths, depths)
     best.load_state_dict(state.best_state)
     return best.eval(), state.history
+
+
+def _has_settled(history: Sequence[dict[str, Any]], patience: int | None) -> bool:
+    """Whether the error has not fallen for that many epochs."""
+    scores = [row["score"] for row in history if "score" in row]
+    return patience is not None and len(scores) - 1 - int(np.argmin(scores or [0])) >= patience
 
 
 def _row(state: Progress, steps: int) -> dict[str, Any]:
@@ -186,7 +216,7 @@ class _Learner:
     """A network, the running mean of its weights, and what changes them."""
 
     def __init__(self, network: PointNetwork, options: TrainingOptions):
-        self.network = network
+        self.network, self._fixed_norms = network, options.fixed_norms
         self.optimizer = torch.optim.AdamW(
             network.parameters(), options.learning_rate, weight_decay=options.weight_decay
         )
@@ -213,6 +243,10 @@ class _Learner:
     def step(self, images: Tensor, xy: Tensor, seen: Tensor) -> float:
         """Learn from a batch; gives its loss."""
         self.network.train()
+        if self._fixed_norms:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         images = images.to(memory_format=torch.channels_last)
         place, unseen = self.network(images)
         loss = posterior_loss(place, unseen, xy, seen)

@@ -94,7 +94,11 @@ def view_of(eye: np.ndarray, nose: np.ndarray) -> tuple[np.ndarray, float]:
 
 def face_box(eye: np.ndarray, nose: np.ndarray) -> Box:
     """Make the box of whole pixels that shows a face; it may stick out of the frame."""
-    middle, side = view_of(eye, nose)
+    return square_box(*view_of(eye, nose))
+
+
+def square_box(middle: np.ndarray, side: float) -> Box:
+    """Make the box of whole pixels nearest to a square; it may stick out of the frame."""
     length = max(round(side), 16)
     x0, y0 = (round(float(c) + 0.5 - length / 2) for c in middle)
     return Box(x0, y0, x0 + length, y0 + length)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_facemap.simulate.face import SimulatedFace
 
 _FIELD = 1000.0  # Side of the imaged square, um.
+_PIXEL = 2.0  # Side of the microscope's pixel, um.
 _PATCH = 300.0  # Spread of a channel's neurons, um.
 # Levels weigh more than the other channels, so that a linear model finds something too.
 _LINEAR_STRENGTH = 1.7
@@ -132,7 +133,12 @@ def simulate_population(
     activity = signal + rng.standard_normal(signal.shape) * np.sqrt(noise_variance)[:, None]
     total = signal.var(axis=1) + noise_variance
     return SimulatedPopulation(
-        recording=Recording(activity.astype(np.float32), times, name=f"simulated neurons {seed}"),
+        recording=Recording(
+            activity.astype(np.float32),
+            times,
+            name=f"simulated neurons {seed}",
+            positions=(positions / _PIXEL).astype(np.float32),
+        ),
         signal=signal.astype(np.float32),
         noise_variance=noise_variance,
         explainable=signal.var(axis=1) / np.where(total > 0, total, 1),

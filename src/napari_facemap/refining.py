@@ -1,0 +1,265 @@
+"""Fine-tuning: a few labelled frames of one's own make a model one's own."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_facemap.built_in import round_network, simulated_faces
+from napari_facemap.keypoints.augment import Augmentation
+from napari_facemap.keypoints.evaluation import read_faces, summary
+from napari_facemap.keypoints.labels import LabelledFace
+from napari_facemap.keypoints.models import Model, halved, save_model
+from napari_facemap.keypoints.network import INPUT_SIZE
+from napari_facemap.keypoints.point_network import PointNetwork
+from napari_facemap.keypoints.skeleton import KEYPOINTS
+from napari_facemap.keypoints.training import Report, TrainingOptions, options_card, train
+from napari_facemap.provenance import software
+
+FEWEST_TO_HOLD_OUT = 8
+"""With fewer labelled frames all are learnt from: one or two frames say too little."""
+
+_EVERY = 5  # of the labelled frames, one is held out
+
+OPTIONS = TrainingOptions(
+    steps=240,
+    batch_size=12,
+    learning_rate=5e-4,
+    average=0.97,
+    simulated_share=0.35,
+    evaluate_every=30,
+    augmentation=Augmentation(rotation=15, scale=1.2, shift=0.07, far=0.1),
+    patience=4,
+    fixed_norms=True,
+)
+"""How a model is fine-tuned."""
+
+_MICE, _PER_MOUSE = 24, 4  # simulated, so that what was learnt before stays
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A fine-tuned network, and how it became better.
+
+    Attributes
+    ----------
+    network : PointNetwork
+        Of the best epoch, rounded to 8 bits.
+    keypoints : tuple of str
+        Its keypoints.
+    history : list of dict
+        A row an epoch: step, training loss, and errors on the frames held out; the first is of
+        the model before.
+    before, after : dict or None
+        Errors on the frames held out, see `summary`; None where none were.
+    kept, held_out : list of LabelledFace
+        Frames learnt from, and frames measured on.
+    """
+
+    network: PointNetwork
+    keypoints: tuple[str, ...]
+    history: list[dict[str, Any]]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    kept: list[LabelledFace]
+    held_out: list[LabelledFace]
+
+
+def refine(
+    faces: Sequence[LabelledFace],
+    keypoints: Sequence[str],
+    model: Model,
+    held_out: Sequence[LabelledFace] | None = None,
+    options: TrainingOptions = OPTIONS,
+    device: str = "auto",
+    report: Report | None = None,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> Refined:
+    """Fine-tune a model on labelled frames.
+
+    Pictures of simulated mice, whose labels are known, are mixed in: so what is not labelled on
+    the frames is not forgotten.
+
+    Parameters
+    ----------
+    faces : sequence of LabelledFace
+        Of any recordings.
+    keypoints : sequence of str
+        Of the labels; the refined model has these. What the model knew of those with the same
+        names stays.
+    model : Model
+        To start from, of our own layout.
+    held_out : sequence of LabelledFace, optional
+        Frames to measure on. By default every fifth of `faces`, where there are 8 or more.
+    options : TrainingOptions
+        How to train.
+    device : {"auto", "cpu", "cuda", "mps"}
+        What to compute on.
+    report : callable, optional
+        Called with each row of the history.
+    progress : callable, optional
+        Called with steps done and in all; when it returns False the fine-tuning stops, and the
+        best epoch so far is kept.
+
+    Returns
+    -------
+    Refined
+
+    Raises
+    ------
+    ValueError
+        When no frame is labelled, or the model has Facemap's layout.
+    """
+    keypoints = tuple(keypoints)
+    labelled = [face for face in faces if np.isfinite(face.xy).any()]
+    if not labelled:
+        raise ValueError("Expected labelled frames to learn from; found none. Label some first.")
+    if not isinstance(model.network, PointNetwork):
+        raise ValueError(
+            f"{model.name}: expected a model of this package's own layout; found Facemap's, which "
+            "cannot be fine-tuned. Start from the built-in model."
+        )
+    kept, measured = split(labelled, held_out)
+    start = with_keypoints(halved(model.network), model.keypoints, keypoints)
+    simulated = [relabelled(f, KEYPOINTS, keypoints) for f in simulated_faces(_MICE, _PER_MOUSE)]
+    simulated = [face for face in simulated if np.isfinite(face.xy).any()]
+    network, history = train(
+        kept, measured, keypoints, simulated, options, device, report,
+        progress=progress, start=start,
+    )  # fmt: skip
+    rounded = round_network(network, [*kept, *simulated[::_PER_MOUSE]], options, keypoints)
+    return Refined(
+        rounded, keypoints, history, _errors(start, measured, keypoints),
+        _errors(rounded, measured, keypoints), kept, measured,
+    )  # fmt: skip
+
+
+def split(
+    faces: Sequence[LabelledFace], held_out: Sequence[LabelledFace] | None = None
+) -> tuple[list[LabelledFace], list[LabelledFace]]:
+    """Part labelled frames into those to learn from and those to measure on.
+
+    Parameters
+    ----------
+    faces : sequence of LabelledFace
+        All of them, as in a project: by video and frame.
+    held_out : sequence of LabelledFace, optional
+        Those to measure on, where somebody chose.
+
+    Returns
+    -------
+    kept, held_out : list of LabelledFace
+        Of 8 frames or more every fifth is held out.
+    """
+    if held_out is not None:
+        sources = {face.source for face in held_out}
+        return [face for face in faces if face.source not in sources], list(held_out)
+    if len(faces) < FEWEST_TO_HOLD_OUT:
+        return list(faces), []
+    out = set(range(_EVERY // 2, len(faces), _EVERY))
+    return (
+        [face for k, face in enumerate(faces) if k not in out],
+        [face for k, face in enumerate(faces) if k in out],
+    )
+
+
+def with_keypoints(
+    network: PointNetwork, old: Sequence[str], new: Sequence[str]
+) -> PointNetwork:
+    """Give a network other keypoints; what it knows of those with the same names stays.
+
+    Parameters
+    ----------
+    network : PointNetwork
+        Stays as it is; without rounding.
+    old, new : sequence of str
+        Its keypoints, and those that are wanted.
+
+    Returns
+    -------
+    PointNetwork
+        In evaluation mode. New keypoints start as likely anywhere.
+    """
+    made = PointNetwork(len(new), network.widths, network.depths)
+    state = copy.deepcopy(network.state_dict())
+    for layer in ("place", "unseen"):
+        head: nn.Module = getattr(made, layer)
+        for name, fresh in head.state_dict().items():
+            taught = state[f"{layer}.{name}"]
+            filled = torch.zeros_like(fresh) if name == "weight" else fresh.clone()
+            for k, keypoint in enumerate(new):
+                if keypoint in old:
+                    filled[k] = taught[list(old).index(keypoint)]
+            state[f"{layer}.{name}"] = filled
+    made.load_state_dict(state)
+    return made.eval()
+
+
+def relabelled(face: LabelledFace, old: Sequence[str], new: Sequence[str]) -> LabelledFace:
+    """Put a face's labels in another order; keypoints that it does not have are not labelled."""
+    names = list(old)
+    xy = np.full((2, len(new)), np.nan)
+    hidden = np.zeros(len(new), bool)
+    for k, keypoint in enumerate(new):
+        if keypoint in names:
+            xy[:, k] = face.xy[:, names.index(keypoint)]
+            if face.hidden is not None:
+                hidden[k] = face.hidden[names.index(keypoint)]
+    return replace(face, xy=xy, hidden=hidden)
+
+
+def save_refined(refined: Refined, model: Model, path: Path, name: str = "") -> dict[str, Any]:
+    """Write a fine-tuned model with its card.
+
+    Parameters
+    ----------
+    refined : Refined
+        As from `refine`.
+    model : Model
+        That it started from.
+    path : Path
+        Ends in .safetensors.
+    name : str
+        Of the project, for the card.
+
+    Returns
+    -------
+    dict
+        The card: the model it started from, frames, errors before and after, and how confidence
+        follows from what the network reckons, which is taken over from that model.
+    """
+    card: dict[str, Any] = {
+        "keypoints": list(refined.keypoints),
+        "input_size": INPUT_SIZE,
+        "widths": list(refined.network.widths),
+        "depths": list(refined.network.depths),
+        "precision": "8-bit",
+        "date": datetime.date.today().isoformat(),
+        "software": software(),
+        "project": name,
+        "refined_from": {"name": model.name, "sha256": model.sha256},
+        "training_frames": [face.source for face in refined.kept],
+        "validation_frames": [face.source for face in refined.held_out],
+        "validation_error_before": refined.before,
+        "validation_error_after": refined.after,
+        "options": options_card(OPTIONS),
+        "history": [{k: v for k, v in r.items() if k != "per_keypoint"} for r in refined.history],
+    }
+    if "calibration" in model.card:
+        card["calibration"] = model.card["calibration"]
+    save_model(refined.network, path, card)
+    return card
+
+
+def _errors(
+    network: PointNetwork, faces: Sequence[LabelledFace], keypoints: Sequence[str]
+) -> dict[str, Any] | None:
+    return summary(read_faces(network, faces, keypoints).errors, keypoints) if faces else None
