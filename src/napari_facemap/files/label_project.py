@@ -47,13 +47,24 @@ class LabelProject:
     ValueError
         When the folder is not a project and no keypoints are given, or a file in it is damaged.
         One line that names the file.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the project.
+    keypoints : tuple of str
+        Names, in order.
+    origin : dict of str to str
+        For each keypoint that was renamed its first name: what a model knows it by.
     """
 
     def __init__(self, folder: str | Path, keypoints: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
+        self.origin: dict[str, str] = {}
         self._labels: dict[str, dict[int, dict[str, Point]]] = {}
         self._videos: dict[str, str] = {}
         self._to_label: dict[str, list[int]] = {}
+        self._stamps: dict[str, tuple[tuple[int, int], ...]] = {}
         if self._description.is_file():
             self._read()
         elif keypoints:
@@ -141,6 +152,7 @@ class LabelProject:
             if image is None:
                 raise ValueError(f"{picture}: expected the frame's picture with its first label.")
             _write_picture(picture, image)
+        self._look_again(video)
         frames = self._labels.setdefault(video, {})
         if points:
             frames[int(frame)] = {k: (float(x), float(y)) for k, (x, y) in points.items()}
@@ -161,6 +173,7 @@ class LabelProject:
         """
         keypoints = _checked(keypoints)
         for video in list(self._labels):
+            self._look_again(video)
             gone: dict[str, dict[int, Point]] = {}
             for frame, points in self._labels[video].items():
                 kept = {}
@@ -174,6 +187,8 @@ class LabelProject:
             for name, points_of in gone.items():
                 self._put_aside(video, name, points_of)
             self._labels[video] = {f: p for f, p in self._labels[video].items() if p}
+        first = {new: self.origin.get(old, old) for old, new in renamed.items()}
+        self.origin = {k: v for k, v in {**self.origin, **first}.items() if k in keypoints != v}
         self.keypoints = keypoints
         self._write_description()
         for video in list(self._labels):
@@ -200,7 +215,7 @@ class LabelProject:
                         xy[:, names.index(name)] = point
                         hidden[names.index(name)] = not np.isfinite(point[0])
                 picture = self._folder_of(video) / _picture_name(frame)
-                source = f"{video}/{picture.name}"
+                source = f"{self.folder.name}/{video}/{picture.name}"
                 found.append(LabelledFace(_read_picture(picture), xy, source, hidden))
         return found
 
@@ -209,6 +224,19 @@ class LabelProject:
     def _folder_of(self, video: str) -> Path:
         return self.folder / "labeled-data" / video
 
+    def _tables(self, video: str) -> tuple[Path, Path]:
+        folder = self._folder_of(video)
+        return folder / "hidden.csv", folder / f"CollectedData_{SCORER}.csv"
+
+    def _stamp(self, video: str) -> tuple[tuple[int, int], ...]:
+        found = [path.stat() for path in self._tables(video) if path.is_file()]
+        return tuple((file.st_mtime_ns, file.st_size) for file in found)
+
+    def _look_again(self, video: str) -> None:
+        """Take up what another window, or DeepLabCut, wrote in the meantime."""
+        if self._stamp(video) != self._stamps.get(video, ()):
+            self._labels[video] = self._read_labels(video)
+
     def _write_description(self) -> None:
         content = {
             "kind": _KIND,
@@ -216,6 +244,7 @@ class LabelProject:
             "keypoints": list(self.keypoints),
             "videos": self._videos,
             "to_label": self._to_label,
+            "origin": self.origin,
         }
         _write_text(self._description, json.dumps(content, indent=1, ensure_ascii=False))
         parts = "".join(f"- {json.dumps(name, ensure_ascii=False)}\n" for name in self.keypoints)
@@ -237,10 +266,10 @@ class LabelProject:
             numbers = [_text(value) for place in places for value in place]
             rows.append(["labeled-data", video, _picture_name(frame), *numbers])
             hidden += [[frame, name] for name, (x, _) in points.items() if not np.isfinite(x)]
-        folder = self._folder_of(video)
         # Hidden ones first: a crash in between leaves one label more, never one less.
-        _write_rows(folder / "hidden.csv", hidden)
-        _write_rows(folder / f"CollectedData_{SCORER}.csv", rows)
+        for path, content in zip(self._tables(video), (hidden, rows), strict=True):
+            _write_rows(path, content)
+        self._stamps[video] = self._stamp(video)
 
     def _put_aside(self, video: str, keypoint: str, points: Mapping[int, Point]) -> None:
         name = re.sub(r"[^\w.-]", "_", keypoint)
@@ -259,6 +288,7 @@ class LabelProject:
             self._to_label = {
                 str(k): [int(frame) for frame in v] for k, v in content["to_label"].items()
             }
+            self.origin = {str(k): str(v) for k, v in content.get("origin", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path}: expected the description of a project of labels; found {error}."
@@ -267,29 +297,38 @@ class LabelProject:
             self._labels[video] = self._read_labels(video)
 
     def _read_labels(self, video: str) -> dict[int, dict[str, Point]]:
-        table = self._folder_of(video) / f"CollectedData_{SCORER}.csv"
+        hidden, table = self._tables(video)
+        self._stamps[video] = self._stamp(video)
+        # After a crash while keypoints were renamed the tables may still have the old names.
+        known = {old: new for new, old in self.origin.items()} | {k: k for k in self.keypoints}
         found: dict[int, dict[str, Point]] = {}
-        hidden = self._folder_of(video) / "hidden.csv"
-        for row in _read_rows(hidden)[1:]:
-            if len(row) == 2 and row[1] in self.keypoints:
-                found.setdefault(int(row[0]), {})[row[1]] = HIDDEN
+        for frame, name in (row for row in _read_rows(hidden)[1:] if len(row) == 2):
+            if name in known and frame.isdecimal():
+                found.setdefault(int(frame), {})[known[name]] = HIDDEN
         rows = _read_rows(table)
-        if not rows:
-            return found
-        names = rows[1][3::2]
+        names = rows[1][3::2] if len(rows) > 1 else []
         for number, row in enumerate(rows[3:], start=4):
-            frame = frame_of(row[2]) if len(row) > 2 else None
-            if frame is None:
-                raise ValueError(f"{table}, line {number}: expected the picture of a frame.")
-            points = found.setdefault(frame, {})
-            for k, name in enumerate(names):
-                x, y = (row[3 + 2 * k : 5 + 2 * k] + ["", ""])[:2]
-                if x and y and name in self.keypoints:
-                    try:
-                        points[name] = (float(x), float(y))
-                    except ValueError as error:
-                        raise ValueError(f"{table}, line {number}: {error}.") from error
+            frame_number = frame_of(row[2]) if len(row) > 2 else None
+            if frame_number is None:
+                raise ValueError(
+                    f"{table}, line {number}: expected the picture of a frame, img00000000.png; "
+                    f"found {row[2:3]}. Mend the line, or take it out."
+                )
+            points = found.setdefault(frame_number, {})
+            for name, x, y in zip(names, row[3::2], row[4::2], strict=False):
+                if x and y and name in known:
+                    points[known[name]] = _place(table, number, x, y)
         return {frame: points for frame, points in found.items() if points}
+
+
+def _place(table: Path, number: int, x: str, y: str) -> Point:
+    try:
+        return float(x), float(y)
+    except ValueError as error:
+        raise ValueError(
+            f"{table}, line {number}: expected numbers of pixels; found {x!r}, {y!r}. Mend the "
+            "line, or empty both."
+        ) from error
 
 
 def frame_of(picture: str) -> int | None:
