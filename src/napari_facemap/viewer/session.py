@@ -35,6 +35,8 @@ class Session:
     """Keypoints of any layer were corrected."""
     measured = Signal()
     """Motion was measured, or opened."""
+    models_changed = Signal()
+    """A keypoint model was made, fetched or removed."""
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer

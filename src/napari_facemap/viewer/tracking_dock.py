@@ -11,14 +11,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QFrame,
     QGroupBox,
     QHBoxLayout,
     QPushButton,
     QScrollArea,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -33,10 +31,10 @@ from napari_facemap.viewer.face_box import (
 )
 from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
 from napari_facemap.viewer.layers import BOX_OF, OVERLAY, REGIONS_OF, bare, is_video, video_of
+from napari_facemap.viewer.model_choice import ModelChoice
 from napari_facemap.viewer.review_panel import ReviewPanel
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
-from napari_facemap.viewer.tasks import Task
 
 if TYPE_CHECKING:
     import napari
@@ -66,9 +64,8 @@ class TrackingDock(QWidget):
         self.viewer = bare(viewer)
         self.session = session_of(viewer)
         self._video: Layer | None = None  # of the run that goes on
-        self._models_task: Task | None = None
         self.video = LayerChoice(viewer, is_video)
-        self.model = QComboBox()
+        self.model = ModelChoice(self.session)
         self.box = LayerChoice(viewer, _is_shapes, (AUTOMATIC, WHOLE_FRAME))
         self.device = QComboBox()
         self.precision = QComboBox()
@@ -77,7 +74,6 @@ class TrackingDock(QWidget):
         self.review = ReviewPanel(viewer, self.session)
         self._build()
         self._on_video()
-        self._load_models()
 
     def _build(self) -> None:
         self.setMinimumWidth(340)
@@ -103,16 +99,12 @@ class TrackingDock(QWidget):
             "Where to look: a rectangle of a Shapes layer, the whole frame,\n"
             "or around the face that is found when tracking starts."
         )
-        self.other_model = QToolButton()
-        self.other_model.setText("…")
-        self.other_model.setToolTip("Use a model file (.safetensors, or Facemap's .pt)")
-        self.other_model.clicked.connect(self._on_other_model)
 
         group = QGroupBox("Track")
         form = QFormLayout(group)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Video", self.video)
-        form.addRow("Model", _row(self.model, self.other_model))
+        form.addRow("Model", self.model.with_button())
         form.addRow("Face", self.box)
         form.addRow("", _row(self.find_face, self.draw_box))
         form.addRow("Device", self.device)
@@ -138,33 +130,8 @@ class TrackingDock(QWidget):
             self.run_row.busy.connect(button.setDisabled)
         self._face_found.connect(self._show_face)
         self.video.chosen.connect(self._on_video)
-
-    # -- models ---------------------------------------------------------------------------------
-
-    def _load_models(self) -> None:
-        """List the models beside the window: it imports PyTorch, which takes seconds."""
-        self.model.addItem("looking …")
-        self.model.setEnabled(False)
-        self._models_task = Task(_list_models, self)
-        self._models_task.finished.connect(self._on_models)
-        self._models_task.failed.connect(self.run_row.show_error)
-        self._models_task.start()
-
-    def _on_models(self, names: list[str]) -> None:
-        self.model.clear()
-        self.model.addItems(names)
-        self.model.setEnabled(True)
-        if not names:
-            self.run_row.show_error("No keypoint model found: choose a file with “…”.")
-
-    def _on_other_model(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Keypoint model", "", "Keypoint models (*.safetensors *.pt *.pth)"
-        )
-        if path:
-            self.model.addItem(path)
-            self.model.setCurrentIndex(self.model.count() - 1)
-            self.model.setEnabled(True)
+        self.model.listed.connect(self._on_models)
+        self.model.failed.connect(self.run_row.show_error)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -192,6 +159,10 @@ class TrackingDock(QWidget):
         if layer is not None:
             self.run_row.start(partial(_find, video_of(layer), self._settings()), LOOKING)
 
+    def _on_models(self, names: list[str]) -> None:
+        if not names:
+            self.run_row.show_error("No keypoint model found: choose a file with “…”.")
+
     def run(self) -> None:
         """Track the chosen video with what is chosen; find the face first where no box is."""
         layer = self._chosen_video()
@@ -214,8 +185,7 @@ class TrackingDock(QWidget):
             self.run_row.start(partial(_find_and_track, *run, found), LOOKING)
 
     def _settings(self) -> dict[str, Any]:
-        model = self.model.currentText() if self.model.isEnabled() else None
-        settings = {"model": model or None, "device": self.device.currentText()}
+        settings: dict[str, Any] = {"model": self.model.model, "device": self.device.currentText()}
         if self.precision.currentText() == EIGHT_BIT:
             settings["precision"] = EIGHT_BIT
         return settings
@@ -281,7 +251,7 @@ class TrackingDock(QWidget):
     def closeEvent(self, event: Any) -> None:
         """Stop what is running and let go of the viewer."""
         self.run_row.stop()
-        for choice in (self.video, self.box):
+        for choice in (self.video, self.box, self.model):
             choice.disconnect_viewer()
         self.review.disconnect_viewer()
         super().closeEvent(event)
@@ -337,12 +307,6 @@ def _how(attrs: dict[str, Any]) -> str:
     if "deviation_p95" in attrs:
         how += f", which moves 95 % of points by less than {attrs['deviation_p95']:.2f} pixels"
     return f"{how}."
-
-
-def _list_models(progress: Any) -> list[str]:
-    from napari_facemap.keypoints.models import list_models
-
-    return list_models()
 
 
 def _is_shapes(layer: Layer) -> bool:
