@@ -114,6 +114,12 @@ class KeypointLayer:
 
     edited = Signal()
     """A correction was made or taken back."""
+    touched = Signal(tuple)
+    """Frames that a person has just corrected one by one."""
+    taken_back = Signal(tuple)
+    """Frames of a step that was undone, or done again."""
+    store_changed = Signal()
+    """The layer shows another store."""
 
     def __init__(self, viewer: Any, layer: Points) -> None:
         self.viewer = bare(viewer)
@@ -168,6 +174,12 @@ class KeypointLayer:
         self.layer.metadata[STORE] = store
         self.clock.times = store.times
         self.refresh(force=True)
+        self.store_changed.emit()
+
+    def resize(self, size: float) -> None:
+        """Show all keypoints at one diameter, in pixels of the frame."""
+        self.layer.size = np.where(self.layer.shown, size, _HIDDEN_SIZE)
+        self._usual_size = size
 
     # -- store to layer ---------------------------------------------------------------------
 
@@ -271,6 +283,8 @@ class KeypointLayer:
         self._after_edit()
 
     def _after_edit(self) -> None:
+        # First, so that it is on disk before anything else can go wrong.
+        self.touched.emit((self.frame,))
         self.refresh(force=True)
         self.edited.emit()
 
@@ -332,7 +346,9 @@ class KeypointLayer:
             show_info(nothing)
             return
         self.clock.go_to_frame(frame)
-        self._after_edit()
+        self.taken_back.emit(getattr(self.store, "last_changed", (frame,)))
+        self.refresh(force=True)
+        self.edited.emit()
 
     def _show_found(self, frame: int | None, what: str, step: int) -> None:
         if frame is None:

@@ -17,6 +17,7 @@ from napari_facemap.viewer.system import crashing_qt
 
 if TYPE_CHECKING:
     from napari_facemap.movement.results import MotionResult
+    from napari_facemap.viewer.labelling import Labelling
     from napari_facemap.viewer.linked_plot import LinkedPlot
 
 
@@ -37,6 +38,8 @@ class Session:
     """Motion was measured, or opened."""
     models_changed = Signal()
     """A keypoint model was made, fetched or removed."""
+    layers_changed = Signal()
+    """Layers were added or removed, and what is kept of them is up to date."""
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
@@ -61,6 +64,13 @@ class Session:
     def motion(self, result: MotionResult) -> None:
         self._motion = result
         self.measured.emit()
+
+    @cached_property
+    def labelling(self) -> Labelling:
+        """The project of labels that is open in the viewer, if any."""
+        from napari_facemap.viewer.labelling import Labelling
+
+        return Labelling(self)
 
     @cached_property
     def plot(self) -> LinkedPlot:
@@ -104,6 +114,7 @@ class Session:
             self.viewer.window.add_plugin_dock_widget("napari-facemap", "Motion and pupil")
         for keypoints in self.keypoint_layers:
             keypoints.layers_changed()
+        self.layers_changed.emit()
 
     def _on_removed(self, event: Any) -> None:
         keypoints = self._keypoints.pop(event.value, None)
@@ -111,6 +122,7 @@ class Session:
             keypoints.disconnect()
         for other in self.keypoint_layers:
             other.layers_changed()
+        self.layers_changed.emit()
 
     def _adopt(self, layer: Layer) -> None:
         store = store_of(layer)

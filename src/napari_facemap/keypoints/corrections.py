@@ -1,0 +1,95 @@
+"""Corrections that come from elsewhere, laid over keypoints; and other skeletons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from napari_facemap.keypoints.poses import make_poses
+from napari_facemap.keypoints.store import KeypointStore, Point
+
+
+def nothing_tracked(
+    keypoints: Sequence[str], times: np.ndarray, attrs: Mapping[str, Any] | None = None
+) -> KeypointStore:
+    """Keypoints of a video of which nothing is known yet.
+
+    Parameters
+    ----------
+    keypoints : sequence of str
+        Names.
+    times : ndarray, shape (time,)
+        Seconds of the frames.
+    attrs : mapping, optional
+        Provenance.
+
+    Returns
+    -------
+    KeypointStore
+        Every keypoint of every frame hidden, at confidence 0.
+    """
+    position = np.full((len(times), 2, len(keypoints)), np.nan, np.float32)
+    confidence = np.zeros((len(times), len(keypoints)), np.float32)
+    return KeypointStore(make_poses(position, confidence, keypoints, times, attrs=attrs))
+
+
+def with_corrections(
+    store: KeypointStore,
+    keypoints: Sequence[str],
+    corrections: Mapping[int, Mapping[str, Point]],
+    renamed: Mapping[str, str] | None = None,
+) -> KeypointStore:
+    """Give keypoints of another skeleton, and with other corrections in some frames.
+
+    Parameters
+    ----------
+    store : KeypointStore
+        Stays as it is.
+    keypoints : sequence of str
+        Of the result, in order. New ones have no predictions.
+    corrections : mapping of int to mapping of str to (x, y)
+        By frame all corrections of that frame, by keypoint; NaN where one is hidden. Other
+        frames keep those they have.
+    renamed : mapping of str to str, optional
+        From names in `store` to those in `keypoints`.
+
+    Returns
+    -------
+    KeypointStore
+        Its log is empty.
+    """
+    poses = store.to_poses(predictions=True)
+    renamed = renamed or {}
+    names = [renamed.get(name, name) for name in store.keypoints]
+    poses = poses.assign_coords(keypoint=names).reindex(keypoint=list(keypoints))
+    poses["edited"] = poses["edited"].fillna(False).astype(bool)
+    if "tracked_position" not in poses:
+        poses["tracked_position"] = poses["position"].copy()
+        poses["tracked_confidence"] = poses["confidence"].copy()
+    for name in ("confidence", "tracked_confidence"):
+        poses[name] = poses[name].fillna(0)
+    _lay(poses, corrections)
+    return KeypointStore(poses)
+
+
+def _lay(poses: xr.Dataset, corrections: Mapping[int, Mapping[str, Point]]) -> None:
+    index = {str(name): k for k, name in enumerate(poses["keypoint"].values)}
+    position, edited = poses["position"].values, poses["edited"].values
+    for frame, points in corrections.items():
+        edited[frame] = False
+        for name, point in points.items():
+            if name in index:
+                position[frame, :, index[name]] = point
+                edited[frame, index[name]] = True
+
+
+def corrections_in(store: KeypointStore, frame: int) -> dict[str, Point]:
+    """What a person says of one frame: places by keypoint, NaN where one is hidden."""
+    points = store.frame(frame)
+    return {
+        store.keypoints[k]: (float(points.position[k, 0]), float(points.position[k, 1]))
+        for k in np.flatnonzero(points.edited)
+    }

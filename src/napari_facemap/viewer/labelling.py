@@ -1,0 +1,396 @@
+"""Labels made in the viewer, kept in a project on disk.
+
+The labels of a frame are the corrected points of that frame in a keypoint layer. Whatever a
+person does to a frame by hand is in the project before the next event is handled, so that a
+crash loses nothing. Predictions never get there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Layer
+from napari.utils.notifications import show_info, show_warning
+from psygnal import Signal
+
+from napari_facemap.files.label_project import LabelProject, Point
+from napari_facemap.keypoints.corrections import (
+    corrections_in,
+    nothing_tracked,
+    with_corrections,
+)
+from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
+from napari_facemap.viewer.layers import frame_size, n_frames_of, times_of, video_of
+
+if TYPE_CHECKING:
+    from napari_facemap.viewer.session import Session
+
+_SIZE = 0.016  # of a frame's height: points of a layer in which nothing is tracked
+_MOVED = 0.01  # pixels between places that are the same
+
+
+class Labelling:
+    """The project that is open in a viewer, and what it is labelled on.
+
+    Parameters
+    ----------
+    session : Session
+        Of the viewer.
+
+    Attributes
+    ----------
+    project : LabelProject or None
+        Where labels go.
+    video : Image or None
+        Layer of the video that is labelled.
+    video_name : str or None
+        Its name in the project.
+    keypoints : KeypointLayer or None
+        On which labels are made.
+    problem : str
+        Why labels could not be written; "" while all is well.
+    """
+
+    changed = Signal()
+    """The project, the video, the keypoint layer, a skeleton or a label changed."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.project: LabelProject | None = None
+        self.video: Image | None = None
+        self.video_name: str | None = None
+        self.keypoints: KeypointLayer | None = None
+        self.problem = ""
+        self._source: Any = None  # the video behind the layer
+        self._by_hand: set[int] = set()  # frames that a person touched
+        self._unsaved: set[int] = set()  # frames that could not be written
+        self._laying = False
+        session.layers_changed.connect(self._on_layers)
+
+    # -- project and video ------------------------------------------------------------------
+
+    def open_project(self, folder: str | Path, keypoints: Sequence[str] = ()) -> None:
+        """Open a project, or make one, and show its labels on the video.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Of the project.
+        keypoints : sequence of str
+            For a new project.
+
+        Raises
+        ------
+        ValueError
+            When there is no project and no keypoints are given, or it is damaged.
+        """
+        project = LabelProject(folder, keypoints)
+        self._let_go()
+        self.project = project
+        self._take_up()
+        self.changed.emit()
+
+    def use_video(self, layer: Layer | None) -> None:
+        """Label another video of the viewer, or none."""
+        if layer is self.video:
+            return
+        self._let_go()
+        self.video = layer if isinstance(layer, Image) else None
+        self._take_up()
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Close the project; its labels stay on disk and, as corrections, in the layers."""
+        self._let_go()
+        self.project = None
+        self.changed.emit()
+
+    def _take_up(self) -> None:
+        """Find or make what labels of the video are made on."""
+        if self.project is None or self.video is None:
+            return
+        self._source = video_of(self.video)
+        self.video_name = name_in(self.project, self.video, self._source)
+        keypoints = self._keypoints_of(self.video)
+        if keypoints is None:
+            keypoints = self._new_layer(self.project)
+        self._attach(keypoints)
+
+    def _let_go(self) -> None:
+        self._detach()
+        self.video_name = self._source = None
+
+    def _attach(self, keypoints: KeypointLayer) -> None:
+        self.keypoints = keypoints
+        keypoints.touched.connect(self._on_touched)
+        keypoints.taken_back.connect(self._on_taken_back)
+        keypoints.store_changed.connect(self._on_store)
+        self._by_hand = set()
+        self._lay_labels()
+
+    def _detach(self) -> None:
+        keypoints, self.keypoints = self.keypoints, None
+        if keypoints is not None:
+            keypoints.touched.disconnect(self._on_touched)
+            keypoints.taken_back.disconnect(self._on_taken_back)
+            keypoints.store_changed.disconnect(self._on_store)
+
+    def _keypoints_of(self, video: Image) -> KeypointLayer | None:
+        """Keypoint layer of a video: the selected one, else the topmost."""
+        name = getattr(self._source.path, "name", self._source.name)
+        open_names = {_name(layer) for layer in self.session.viewer.layers}
+        found = []
+        for keypoints in self.session.keypoint_layers:
+            of = keypoints.store.attrs.get("video")
+            if keypoints.store.n_frames == n_frames_of(video) and (
+                of == name or of not in open_names
+            ):
+                found.append(keypoints)
+        active = self.session.active()
+        return active if active in found else (found[-1] if found else None)
+
+    def _new_layer(self, project: LabelProject) -> KeypointLayer:
+        assert self.video is not None
+        video = self.video
+        attrs = {"video": getattr(self._source.path, "name", self._source.name)}
+        store = nothing_tracked(project.keypoints, times_of(video), attrs)
+        data, attributes, kind = layer_data(store, f"{video.name} labels")
+        size = max(_SIZE * frame_size(video)[0], 4.0)
+        attributes |= {
+            "scale": video.scale[-2:],
+            "translate": video.translate[-2:],
+            "size": np.where(attributes["shown"], size, attributes["size"]),
+        }
+        keypoints = self.session.add_keypoints((data, attributes, kind))
+        keypoints.resize(size)
+        return keypoints
+
+    def _lay_labels(self, renamed: Mapping[str, str] | None = None) -> None:
+        """Show the project's keypoints and labels in the layer; they win where both differ."""
+        keypoints, project = self.keypoints, self.project
+        if keypoints is None or project is None or self.video_name is None:
+            return
+        store, ours = keypoints.store, set(project.keypoints)
+        laid: dict[int, dict[str, Point]] = {}
+        differing = []
+        for frame, labels in project.labels(self.video_name).items():
+            if frame >= store.n_frames:
+                continue
+            before = corrections_in(store, frame)
+            mine = {name: point for name, point in before.items() if name in ours}
+            if not _alike(mine, labels):
+                laid[frame] = {**{n: p for n, p in before.items() if n not in ours}, **labels}
+                differing += [frame] if mine and not renamed else []
+        self._show(laid, renamed or {})
+        if differing:
+            show_warning(
+                f"{project.folder.name}: the project's labels of {len(differing)} frames differ "
+                f"from the corrections in layer {keypoints.layer.name!r}; the project's are shown."
+            )
+
+    def _show(
+        self, corrections: Mapping[int, Mapping[str, Point]], renamed: Mapping[str, str]
+    ) -> None:
+        """Have the layer show all keypoints of the project, and these corrections."""
+        assert self.keypoints is not None and self.project is not None
+        store = self.keypoints.store
+        known = [renamed.get(name, name) for name in store.keypoints]
+        names = [*known, *(name for name in self.project.keypoints if name not in known)]
+        if corrections or names != list(store.keypoints):
+            self._laying = True
+            try:
+                self.keypoints.set_store(with_corrections(store, names, corrections, renamed))
+            finally:
+                self._laying = False
+
+    def _on_store(self) -> None:
+        """Lay over keypoints that were tracked anew what they lack of keypoints and labels."""
+        if self._laying or self.project is None or self.video_name is None:
+            return
+        assert self.keypoints is not None
+        store = self.keypoints.store
+        labels = self.project.labels(self.video_name).items()
+        bare = {f: p for f, p in labels if f < store.n_frames and not corrections_in(store, f)}
+        self._show(bare, {})
+        self.changed.emit()
+
+    def _on_layers(self) -> None:
+        """Notice layers that came or went."""
+        layers = self.session.viewer.layers
+        if self.video is not None and self.video not in layers:
+            self.use_video(None)
+            return
+        if self.keypoints is not None and self.keypoints.layer not in layers:
+            self._detach()
+            self.changed.emit()
+        if self.keypoints is None and self.project is not None and self.video is not None:
+            found = self._keypoints_of(self.video) if self._source is not None else None
+            if found is not None:
+                self._attach(found)
+                self.changed.emit()
+
+    def show_layer(self) -> None:
+        """Make a layer to label on where it was removed."""
+        if self.keypoints is None:
+            self._take_up()
+            self.changed.emit()
+
+    # -- labels -----------------------------------------------------------------------------
+
+    @property
+    def labelled(self) -> list[int]:
+        """Frames of the video with labels in the project."""
+        if self.project is None or self.video_name is None:
+            return []
+        return sorted(self.project.labels(self.video_name))
+
+    def unlabelled_corrections(self) -> list[int]:
+        """Corrected frames of the layer that are not in the project."""
+        if self.keypoints is None or self.project is None:
+            return []
+        known = set(self.labelled)
+        names = set(self.project.keypoints)
+        store, found = self.keypoints.store, []
+        frame = store.next_edited(-1)
+        while frame is not None:
+            if frame not in known and names & set(corrections_in(store, frame)):
+                found.append(frame)
+            frame = store.next_edited(frame)
+        return found
+
+    def add_corrected(self, frames: Iterable[int] | None = None) -> int:
+        """Take corrected frames into the project (all, by default); gives how many."""
+        chosen = self.unlabelled_corrections() if frames is None else list(frames)
+        self._write(chosen)
+        return len(chosen)
+
+    def _on_touched(self, frames: Sequence[int]) -> None:
+        self._by_hand.update(frames)
+        self._write(frames)
+
+    def _on_taken_back(self, frames: Sequence[int]) -> None:
+        """Write what was undone or done again, but not corrections that are no labels."""
+        known = self._by_hand | set(self.labelled)
+        self._write([frame for frame in frames if frame in known])
+
+    def _write(self, frames: Iterable[int]) -> None:
+        if self.project is None or self.video_name is None or self.keypoints is None:
+            return
+        for frame in sorted({*frames, *self._unsaved}):
+            try:
+                self._write_frame(self.project, self.video_name, self.keypoints, frame)
+            except (OSError, ValueError, IndexError) as error:
+                self._unsaved.add(frame)
+                self._say_unsaved(error)
+                break
+            self._unsaved.discard(frame)
+        if not self._unsaved:
+            self.problem = ""
+        self.changed.emit()
+
+    def _write_frame(
+        self, project: LabelProject, video: str, keypoints: KeypointLayer, frame: int
+    ) -> None:
+        points = corrections_in(keypoints.store, frame)
+        unknown = [name for name in points if name not in project.keypoints]
+        points = {name: point for name, point in points.items() if name in project.keypoints}
+        known = project.labels(video)
+        if points or frame in known:
+            image = None if frame in known or not points else np.asarray(self._source[frame])
+            project.set_labels(video, frame, points, image)
+        if unknown:
+            show_info(
+                f"{unknown[0]} is not one of the project's keypoints, so its correction is no "
+                "label. Add it under Skeleton to have it learnt."
+            )
+
+    def _say_unsaved(self, error: Exception) -> None:
+        text = " ".join(str(error).split())
+        self.problem = f"Labels of {len(self._unsaved)} frames are not saved: {text}"
+        show_warning(self.problem)
+
+    def retry(self) -> None:
+        """Try again to write what could not be written."""
+        self._write(())
+
+    # -- frames to label ----------------------------------------------------------------------
+
+    @property
+    def to_label(self) -> list[int]:
+        """Frames of the video that are on the list."""
+        if self.project is None or self.video_name is None:
+            return []
+        return self.project.to_label(self.video_name)
+
+    def set_to_label(self, frames: Iterable[int]) -> None:
+        """Put another list of frames to label on disk."""
+        if self.project is not None and self.video_name is not None:
+            self.project.set_to_label(self.video_name, frames)
+            self.changed.emit()
+
+    # -- skeleton -----------------------------------------------------------------------------
+
+    def set_keypoints(
+        self, keypoints: Sequence[str], renamed: Mapping[str, str] | None = None
+    ) -> None:
+        """Change the project's skeleton, and that of the layer with it.
+
+        Parameters
+        ----------
+        keypoints : sequence of str
+            All names, in order.
+        renamed : mapping of str to str, optional
+            From old names to new ones.
+
+        Raises
+        ------
+        ValueError
+            When a name is empty, twice or holds a comma or slash.
+        """
+        if self.project is None:
+            return
+        gone = set(self.project.keypoints) - set(keypoints) - set(renamed or {})
+        self.project.set_keypoints(keypoints, dict(renamed or {}))
+        if self.keypoints is not None and gone:
+            self._forget(self.keypoints, gone)
+        self._lay_labels(renamed)
+        self.changed.emit()
+
+    def _forget(self, keypoints: KeypointLayer, gone: set[str]) -> None:
+        """Take keypoints out of the layer, unless a model tracks them."""
+        store = keypoints.store
+        kept = [n for n in store.keypoints if n not in gone or _is_tracked(store, n)]
+        self._laying = True
+        try:
+            keypoints.set_store(with_corrections(store, kept, {}))
+        finally:
+            self._laying = False
+
+
+def name_in(project: LabelProject, layer: Image, source: Any) -> str:
+    """Name of a video in a project; it is taken up where it is new."""
+    path = source.path or layer.source.path or project.folder / layer.name
+    return project.add_video(path)
+
+
+def _name(layer: Layer) -> str:
+    """What the attribute ``video`` of keypoints tracked on a layer says."""
+    from napari_facemap.viewer.layers import VIDEO
+
+    video = layer.metadata.get(VIDEO)
+    return str(video.name) if video is not None else layer.name
+
+
+def _is_tracked(store: Any, name: str) -> bool:
+    some = np.linspace(0, store.n_frames - 1, min(store.n_frames, 50)).astype(int)
+    k = store.keypoints.index(name)
+    return any(np.isfinite(store.prediction(int(f)).position[k, 0]) for f in some)
+
+
+def _alike(one: Mapping[str, Point], other: Mapping[str, Point]) -> bool:
+    return one.keys() == other.keys() and all(
+        np.allclose(one[name], other[name], atol=_MOVED, equal_nan=True) for name in one
+    )
