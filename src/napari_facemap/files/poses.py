@@ -3,8 +3,8 @@
 ``Facemap/<keypoint>/{x, y, likelihood}`` is Facemap's own, one float32 value a frame, and holds
 the points as they are now, edits included; Facemap opens it. What Facemap has no place for lies
 beside it under ``napari_facemap``: times in seconds, which points were edited, what error the
-tracker expects and what it had found before (where the poses carry it), and as attributes where
-the result came from.
+tracker expects and what it had found before cleaning and edits (where the poses carry it), and as
+attributes where the result came from and how it was cleaned.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from napari_facemap.files.atomic import atomic_path
 from napari_facemap.keypoints.poses import check_poses, make_poses
 
 LAYOUT_VERSION = 1
-_EXTRAS = ("expected_error", "tracked_position", "tracked_confidence")
+_EXTRAS = ("expected_error", "tracked_position", "tracked_confidence", "cleaned_position")
 
 
 class PosesFileError(ValueError):
@@ -33,9 +33,9 @@ def write_poses(poses: xr.Dataset, path: str | Path) -> None:
     Parameters
     ----------
     poses : xarray.Dataset
-        As from `track`. Further variables ``expected_error``, and ``tracked_position`` and
-        ``tracked_confidence`` (what the tracker found, before edits) are kept when they are
-        there.
+        As from `track`. Further variables are kept when they are there: ``expected_error``,
+        ``tracked_position`` and ``tracked_confidence`` (what the tracker found, before cleaning
+        and edits), and ``cleaned_position`` (before edits).
     path : str or Path
         Where the file is to be. It appears whole or not at all.
 
