@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from napari_facemap.neural.ceiling import Ceiling, peer_ceiling
+from napari_facemap.neural.components import component_prediction
 from napari_facemap.neural.contributions import unique_contributions
 from napari_facemap.neural.encoder import Encoder, predict_recording
 from napari_facemap.neural.features import Features
@@ -225,7 +226,7 @@ def report(
         prediction=prediction,
         variance_explained=explained,
         pooled=pooled,
-        components=_components(encoder, prediction, test),
+        components=_components(encoder, prediction),
         segments=segments,
         by_segment=segment_scores(measured, predicted, segments[test]),
         interval=confidence_interval(measured, predicted, segments[test], seed=seed),
@@ -286,16 +287,9 @@ def _ceiling(
     return peer_ceiling(recording, split, positions, seed=seed)
 
 
-def _components(encoder: Encoder, prediction: xr.Dataset, test: np.ndarray) -> ComponentScores:
-    space, measured = encoder.space, prediction["measured"].values
-    targets = [
-        space.to_targets(activity, test).astype(float)
-        for activity in (measured, prediction["predicted"].values)
-    ]
-    if space.components is None:  # the targets are neurons: find their components
-        rest = ~test if (~test).sum() > 1 else test
-        scored = space.to_targets(measured, rest).astype(float)
-        scored -= scored.mean(axis=0)
-        _, turn = np.linalg.eigh(scored.T @ scored)
-        targets = [scores @ turn[:, ::-1] for scores in targets]
-    return component_variance_explained(*targets)
+def _components(encoder: Encoder, prediction: xr.Dataset) -> ComponentScores:
+    scores = component_prediction(prediction, encoder)
+    test = prediction["test"].values
+    return component_variance_explained(
+        *(scores[name].values[:, test].T for name in ("measured", "predicted"))
+    )

@@ -68,25 +68,44 @@ class NeuralSpace:
         ValueError
             When no neuron changes.
         """
-        at = np.ones(activity.shape[1], bool) if times is None else np.asarray(times, bool)
+        neurons = cls._of_neurons(activity, _mask(activity, times))
+        if n_components is None or len(activity) <= n_components:
+            return neurons
+        return neurons._with_components(activity, n_components, _mask(activity, times))
+
+    @classmethod
+    def of_components(
+        cls,
+        activity: np.ndarray,
+        n_components: int = N_COMPONENTS,
+        times: np.ndarray | None = None,
+    ) -> NeuralSpace:
+        """As `fit`, but with components of few neurons too: as many as there are neurons."""
+        at = _mask(activity, times)
+        return cls._of_neurons(activity, at)._with_components(activity, n_components, at)
+
+    @classmethod
+    def _of_neurons(cls, activity: np.ndarray, at: np.ndarray) -> NeuralSpace:
         moments = [
             (part.mean(axis=1, dtype=float), part.std(axis=1, dtype=float))
             for part in (activity[rows][:, at] for rows in row_chunks(activity.shape))
         ]
         mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
         scale[scale <= 1e-6 * np.abs(mean)] = 0
-        n_active = int((scale > 0).sum())
-        if n_active == 0:
+        if not scale.any():
             raise ValueError("recording: no neuron changes during the training segments")
-        neurons = cls(mean.astype(np.float32), scale.astype(np.float32), None, 1.0)
-        if n_components is None or len(activity) <= n_components:
-            return neurons
-        n_components = min(n_components, n_active, int(at.sum()) - 1)
-        scored = _Scored(activity, at, neurons.mean, neurons.scale)
+        return cls(mean.astype(np.float32), scale.astype(np.float32), None, 1.0)
+
+    def _with_components(
+        self, activity: np.ndarray, n_components: int, at: np.ndarray
+    ) -> NeuralSpace:
+        n_active = int((self.scale > 0).sum())
+        n_components = min(n_components, n_active, max(int(at.sum()) - 1, 1))
+        scored = _Scored(activity, at, self.mean, self.scale)
         components = _principal(scored, n_components)
         targets = sum(components[rows].T @ part for rows, part in scored)
         gain = float(np.sqrt(np.mean(np.square(targets))))
-        return cls(neurons.mean, neurons.scale, components, gain)
+        return NeuralSpace(self.mean, self.scale, components, gain)
 
     @property
     def n_targets(self) -> int:
@@ -95,7 +114,7 @@ class NeuralSpace:
 
     def to_targets(self, activity: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
         """Map activity (neuron, time), or some of its times, to targets (time, target)."""
-        at = np.ones(activity.shape[1], bool) if times is None else np.asarray(times, bool)
+        at = _mask(activity, times)
         scored = _Scored(activity, at, self.mean, self.scale)
         if self.components is None:
             targets = np.concatenate([part for _, part in scored])
@@ -113,6 +132,11 @@ class NeuralSpace:
         else:
             scored = targets.T[rows] * gain
         return scored * self.scale[rows, None] + self.mean[rows, None]
+
+
+def _mask(activity: np.ndarray, times: np.ndarray | None) -> np.ndarray:
+    """Which times are meant: all unless said."""
+    return np.ones(activity.shape[1], bool) if times is None else np.asarray(times, bool)
 
 
 @dataclass(frozen=True, eq=False)
