@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from napari_facemap.built_in import round_network, simulated_faces
 from napari_facemap.keypoints.augment import Augmentation
 from napari_facemap.keypoints.evaluation import read_faces, summary
 from napari_facemap.keypoints.labels import LabelledFace
-from napari_facemap.keypoints.models import Model, halved, save_model
-from napari_facemap.keypoints.network import INPUT_SIZE
+from napari_facemap.keypoints.learners import Network
+from napari_facemap.keypoints.models import Model, halved, like, save_model
+from napari_facemap.keypoints.network import INPUT_SIZE, KeypointNetwork
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.skeleton import KEYPOINTS
 from napari_facemap.keypoints.training import Report, TrainingOptions, options_card, train
@@ -40,7 +40,21 @@ OPTIONS = TrainingOptions(
     patience=4,
     fixed_norms=True,
 )
-"""How a model is fine-tuned."""
+"""How a model of our layout is fine-tuned."""
+
+FACEMAP_OPTIONS = replace(
+    OPTIONS,
+    learning_rate=3e-4,
+    augmentation=replace(OPTIONS.augmentation, mirrored=0.5, empty=0.0),
+)
+"""How one of Facemap's layout is, which sees faces as they look, to the left or to the right."""
+
+# Layers with a channel a keypoint, and the bias of a new one. Facemap's heat map is cut off at 0,
+# below which nothing is learnt; ours holds everything for hidden that it does not know.
+_HEADS: dict[type, dict[str, float]] = {
+    PointNetwork: {"place": 0.0, "unseen": 6.0},
+    KeypointNetwork: {"Conv2_1x1.conv0": 0.1, "Conv2_1x1.conv1": 0.0, "Conv2_1x1.conv2": 0.0},
+}
 
 _MICE, _PER_MOUSE = 24, 4  # simulated, so that what was learnt before stays
 
@@ -51,8 +65,9 @@ class Refined:
 
     Attributes
     ----------
-    network : PointNetwork
-        Of the best epoch, rounded to 8 bits.
+    network : PointNetwork or KeypointNetwork
+        Of the best epoch, with the weights that it has once it was saved; of our own layout
+        rounded to 8 bits.
     keypoints : tuple of str
         Its keypoints.
     history : list of dict
@@ -62,15 +77,18 @@ class Refined:
         Errors on the frames held out, see `summary`; None where none were.
     kept, held_out : list of LabelledFace
         Frames learnt from, and frames measured on.
+    options : TrainingOptions
+        How it was trained.
     """
 
-    network: PointNetwork
+    network: Network
     keypoints: tuple[str, ...]
     history: list[dict[str, Any]]
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     kept: list[LabelledFace]
     held_out: list[LabelledFace]
+    options: TrainingOptions = OPTIONS
 
 
 def refine(
@@ -78,7 +96,7 @@ def refine(
     keypoints: Sequence[str],
     model: Model,
     held_out: Sequence[LabelledFace] | None = None,
-    options: TrainingOptions = OPTIONS,
+    options: TrainingOptions | None = None,
     device: str = "auto",
     report: Report | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
@@ -96,11 +114,12 @@ def refine(
         Of the labels; the refined model has these. What the model knew of those with the same
         names stays.
     model : Model
-        To start from, of our own layout.
+        To start from, of our own layout or of Facemap's, which keeps its layout and is trained
+        as Facemap trains it.
     held_out : sequence of LabelledFace, optional
         Frames to measure on. By default every fifth of `faces`, where there are 8 or more.
-    options : TrainingOptions
-        How to train.
+    options : TrainingOptions, optional
+        How to train; by default `OPTIONS`, or `FACEMAP_OPTIONS` for Facemap's layout.
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
     report : callable, optional
@@ -116,17 +135,14 @@ def refine(
     Raises
     ------
     ValueError
-        When no frame is labelled, or the model has Facemap's layout.
+        When no frame is labelled.
     """
     keypoints = tuple(keypoints)
     labelled = [face for face in faces if np.isfinite(face.xy).any()]
     if not labelled:
         raise ValueError("Expected labelled frames to learn from; found none. Label some first.")
-    if not isinstance(model.network, PointNetwork):
-        raise ValueError(
-            f"{model.name}: expected a model of this package's own layout; found Facemap's, which "
-            "cannot be fine-tuned. Start from the built-in model."
-        )
+    own_layout = isinstance(model.network, PointNetwork)
+    options = options or (OPTIONS if own_layout else FACEMAP_OPTIONS)
     kept, measured = split(labelled, held_out)
     start = with_keypoints(halved(model.network), model.keypoints, keypoints)
     simulated = [relabelled(f, KEYPOINTS, keypoints) for f in simulated_faces(_MICE, _PER_MOUSE)]
@@ -135,10 +151,14 @@ def refine(
         kept, measured, keypoints, simulated, options, device, report,
         progress=progress, start=start,
     )  # fmt: skip
-    rounded = round_network(network, [*kept, *simulated[::_PER_MOUSE]], options, keypoints)
+    if own_layout:
+        seen = [*kept, *simulated[::_PER_MOUSE]]
+        refined = round_network(network, seen, options, keypoints)
+    else:
+        refined = halved(network)
     return Refined(
-        rounded, keypoints, history, _errors(start, measured, keypoints),
-        _errors(rounded, measured, keypoints), kept, measured,
+        refined, keypoints, history, _errors(start, measured, keypoints),
+        _errors(refined, measured, keypoints), kept, measured, options,
     )  # fmt: skip
 
 
@@ -171,30 +191,27 @@ def split(
     )
 
 
-def with_keypoints(
-    network: PointNetwork, old: Sequence[str], new: Sequence[str]
-) -> PointNetwork:
+def with_keypoints(network: Network, old: Sequence[str], new: Sequence[str]) -> Network:
     """Give a network other keypoints; what it knows of those with the same names stays.
 
     Parameters
     ----------
-    network : PointNetwork
+    network : PointNetwork or KeypointNetwork
         Stays as it is; without rounding.
     old, new : sequence of str
         Its keypoints, and those that are wanted.
 
     Returns
     -------
-    PointNetwork
-        In evaluation mode. New keypoints start as likely anywhere.
+    PointNetwork or KeypointNetwork
+        Of the same layout, in evaluation mode. New keypoints start as likely anywhere.
     """
-    made = PointNetwork(len(new), network.widths, network.depths)
+    made = like(network, len(new))
     state = copy.deepcopy(network.state_dict())
-    for layer in ("place", "unseen"):
-        head: nn.Module = getattr(made, layer)
-        for name, fresh in head.state_dict().items():
+    for layer, bias in _HEADS[type(network)].items():
+        for name, fresh in made.get_submodule(layer).state_dict().items():
             taught = state[f"{layer}.{name}"]
-            filled = torch.zeros_like(fresh) if name == "weight" else fresh.clone()
+            filled = torch.full_like(fresh, 0.0 if name == "weight" else bias)
             for k, keypoint in enumerate(new):
                 if keypoint in old:
                     filled[k] = taught[list(old).index(keypoint)]
@@ -239,9 +256,7 @@ def save_refined(refined: Refined, model: Model, path: Path, name: str = "") -> 
     card: dict[str, Any] = {
         "keypoints": list(refined.keypoints),
         "input_size": INPUT_SIZE,
-        "widths": list(refined.network.widths),
-        "depths": list(refined.network.depths),
-        "precision": "8-bit",
+        **_layout(refined.network),
         "date": datetime.date.today().isoformat(),
         "software": software(),
         "project": name,
@@ -250,7 +265,7 @@ def save_refined(refined: Refined, model: Model, path: Path, name: str = "") -> 
         "validation_frames": [face.source for face in refined.held_out],
         "validation_error_before": refined.before,
         "validation_error_after": refined.after,
-        "options": options_card(OPTIONS),
+        "options": options_card(refined.options),
         "history": [{k: v for k, v in r.items() if k != "per_keypoint"} for r in refined.history],
     }
     if "calibration" in model.card:
@@ -259,7 +274,14 @@ def save_refined(refined: Refined, model: Model, path: Path, name: str = "") -> 
     return card
 
 
+def _layout(network: Network) -> dict[str, Any]:
+    if isinstance(network, PointNetwork):
+        sizes = {"widths": list(network.widths), "depths": list(network.depths)}
+        return {**sizes, "precision": "8-bit"}
+    return {"layout": "Facemap", "channels": list(network.channels), "precision": "float32"}
+
+
 def _errors(
-    network: PointNetwork, faces: Sequence[LabelledFace], keypoints: Sequence[str]
+    network: Network, faces: Sequence[LabelledFace], keypoints: Sequence[str]
 ) -> dict[str, Any] | None:
     return summary(read_faces(network, faces, keypoints).errors, keypoints) if faces else None

@@ -95,7 +95,10 @@ class Augmentation:
 
 
 def plain_view(
-    face: LabelledFace, keypoints: tuple[str, ...], box: Box | None = None
+    face: LabelledFace,
+    keypoints: tuple[str, ...],
+    box: Box | None = None,
+    mirrors: bool = True,
 ) -> tuple[View, Box, str]:
     """The network's input for a labelled face as tracking would make it.
 
@@ -108,6 +111,9 @@ def plain_view(
     box : Box, optional
         By default the box that follows from eye and nose tip, or without them the square around
         all labels, with room beside them.
+    mirrors : bool
+        Whether the view of a face that looks right is mirrored, as networks of our layout are
+        shown it; those of Facemap's layout see it as it is.
 
     Returns
     -------
@@ -115,7 +121,7 @@ def plain_view(
     box : Box
         What is shown.
     facing : str
-        Where the face looks; the view of one that looks right is mirrored.
+        How to read the view: "right" when it is mirrored.
     """
     eye, nose = eye_and_nose(face.xy, keypoints)
     if np.isfinite([*eye, *nose]).all():
@@ -124,6 +130,7 @@ def plain_view(
     else:
         facing = FACINGS[0]
         own = square_box(*_around_labels(face))
+    facing = facing if mirrors else FACINGS[0]
     box = own if box is None else check_box(box, *face.image.shape)
     image = prepare(face.image[None], box, facing=facing)[0, 0].numpy()
     xy = frame_to_input(face.xy, box, facing)

@@ -13,6 +13,7 @@ from napari_facemap.keypoints.augment import plain_view
 from napari_facemap.keypoints.box import input_to_frame
 from napari_facemap.keypoints.calibration import NEAR, log_excess
 from napari_facemap.keypoints.labels import LabelledFace
+from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.reading import read_network
 from napari_facemap.keypoints.skeleton import GROUPS
 from napari_facemap.keypoints.view import BOX_SIDE, face_size
@@ -65,8 +66,9 @@ def read_faces(
     Readings
     """
     rows = []
+    mirrors = isinstance(network, PointNetwork)
     for face in faces:
-        view, box, facing = plain_view(face, tuple(keypoints))
+        view, box, facing = plain_view(face, tuple(keypoints), mirrors=mirrors)
         with torch.inference_mode():
             reading = read_network(network, torch.from_numpy(view.image)[None, None].to(device))
         xy, spread, seen = (part[0].cpu().numpy().astype(float) for part in reading)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from napari_facemap.keypoints.augment import Augmentation, random_view
@@ -24,9 +23,9 @@ from napari_facemap.keypoints.checkpoint import Progress, read_checkpoint, write
 from napari_facemap.keypoints.device import choose_device
 from napari_facemap.keypoints.evaluation import read_faces, summary
 from napari_facemap.keypoints.labels import LabelledFace, shrunk
+from napari_facemap.keypoints.learners import Network, learner_for
 from napari_facemap.keypoints.network import MAP_STRIDE
 from napari_facemap.keypoints.point_network import DEPTHS, WIDTHS, PointNetwork
-from napari_facemap.keypoints.posterior import posterior_loss
 from napari_facemap.keypoints.view import face_size
 
 Report = Callable[[dict[str, Any]], None]
@@ -97,8 +96,8 @@ def train(
     checkpoint: Path | None = None,
     workers: int = 0,
     progress: Callable[[int, int], bool | None] | None = None,
-    start: PointNetwork | None = None,
-) -> tuple[PointNetwork, list[dict[str, Any]]]:
+    start: Network | None = None,
+) -> tuple[Any, list[dict[str, Any]]]:
     """Train a network.
 
     Parameters
@@ -126,14 +125,14 @@ def train(
     progress : callable, optional
         Called with steps done and in all after each step; when it returns False the training
         stops; one that went on from `start` keeps the best epoch so far.
-    start : PointNetwork, optional
-        A network of these keypoints to go on from; its error is the first of the history. It
-        stays as it is, and its layout is taken.
+    start : PointNetwork or KeypointNetwork, optional
+        A network of these keypoints to go on from, without rounding; its error is the first of the history. It
+        stays as it is, and its layout is taken, with the loss that belongs to it.
 
     Returns
     -------
-    network : PointNetwork
-        On the CPU, in evaluation mode.
+    network : PointNetwork or KeypointNetwork
+        Of the layout of `start`, else of ours; on the CPU, in evaluation mode.
     history : list of dict
         Step, training loss, seconds so far and left, and errors on the validation faces.
 
@@ -151,12 +150,11 @@ def train(
     views = _Views(list(faces), list(simulated), tuple(keypoints), options)
     torch.manual_seed(options.seed)
     if start is None:
-        network = PointNetwork(len(keypoints), options.widths, options.depths)
+        best: Network = PointNetwork(len(keypoints), options.widths, options.depths)
     else:
-        network = copy.deepcopy(start)
-    widths, depths = network.widths, network.depths
-    network = network.to(chosen, memory_format=torch.channels_last)
-    learner = _Learner(network, options)
+        best = copy.deepcopy(start)
+    network = copy.deepcopy(best).to(chosen, memory_format=torch.channels_last)
+    learner = learner_for(network, options)
     key = _fingerprint(views, validation, options)
     state = read_checkpoint(checkpoint, key, learner.modules())
     started = time.monotonic() - state.seconds
@@ -176,9 +174,9 @@ def train(
         state.losses.append(learner.step(images.to(chosen), xy.to(chosen), seen.to(chosen)))
         state.seconds = time.monotonic() - started
         epoch = state.step % options.evaluate_every == 0 or state.step == options.steps
-        if epoch:
-            look(_row(state, options.steps))
         stop = progress is not None and progress(state.step, options.steps) is False
+        if epoch or (stop and start is not None):  # what was learnt since the last epoch counts
+            look(_row(state, options.steps))
         if epoch or stop or state.step % _SAVE_EVERY == 0:
             write_checkpoint(checkpoint, key, learner.modules(), state)
         if stop and start is not None:
@@ -187,7 +185,6 @@ def train(
             raise TrainingStopped(f"stopped after {state.step} of {options.steps} steps")
         if epoch and _has_settled(state.history, options.patience):
             break
-    best = PointNetwork(len(keypoints), widths, depths)
     best.load_state_dict(state.best_state)
     return best.eval(), state.history
 
@@ -210,82 +207,6 @@ def _row(state: Progress, steps: int) -> dict[str, Any]:
 def options_card(options: TrainingOptions) -> dict[str, Any]:
     """The options as plain numbers, for a model's card."""
     return asdict(options)
-
-
-class _Learner:
-    """A network, the running mean of its weights, and what changes them."""
-
-    def __init__(self, network: PointNetwork, options: TrainingOptions):
-        self.network, self._fixed_norms = network, options.fixed_norms
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), options.learning_rate, weight_decay=options.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _Schedule(options.steps))
-        self.mean = torch.optim.swa_utils.AveragedModel(
-            network, multi_avg_fn=_RunningMean(options.average), use_buffers=True
-        )
-
-    @property
-    def averaged(self) -> PointNetwork:
-        """The network with the mean weights."""
-        averaged: PointNetwork = self.mean.module
-        return averaged.eval()
-
-    def modules(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
-        return {
-            "network": self.network,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "mean": self.mean,
-        }
-
-    def step(self, images: Tensor, xy: Tensor, seen: Tensor) -> float:
-        """Learn from a batch; gives its loss."""
-        self.network.train()
-        if self._fixed_norms:
-            for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        images = images.to(memory_format=torch.channels_last)
-        place, unseen = self.network(images)
-        loss = posterior_loss(place, unseen, xy, seen)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimizer.step()
-        self.schedule.step()
-        self.mean.update_parameters(self.network)
-        return loss.item()
-
-
-class _RunningMean:
-    """An exponential mean that counts few steps evenly, so that the start is forgotten."""
-
-    def __init__(self, average: float):
-        self.average = average
-
-    @torch.no_grad()
-    def __call__(self, mean: Any, new: Any, n_averaged: Any) -> None:
-        keep = min(self.average, (float(n_averaged) + 1) / (float(n_averaged) + 10))
-        for old, value in zip(mean, new, strict=True):
-            if old.is_floating_point():
-                old.lerp_(value.to(old.dtype), 1 - keep)
-            else:
-                old.copy_(value)
-
-
-class _Schedule:
-    """Factor of the learning rate: linear rise, then a cosine down to 0."""
-
-    def __init__(self, steps: int):
-        self.steps, self.rise = steps, max(1, min(steps // 10, 500))
-
-    def __call__(self, step: int) -> float:
-        if step < self.rise:
-            return (step + 1) / self.rise
-        progress = (step - self.rise) / max(1, self.steps - self.rise)
-        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 class _Views(Dataset[tuple[Tensor, Tensor, Tensor]]):
