@@ -148,7 +148,7 @@ def test_keys_reach_the_store(viewer, shown):
 
 def test_review_keys_move_the_slider(viewer, shown):
     shown.store.delete(20, ["paw"])
-    shown.store._confidence[30, 0] = 0.1
+    shown.store.predicted.confidence[30, 0] = 0.1
     shown.next_edited()
     assert viewer.dims.current_step[0] == 20
     shown.next_low_confidence()
@@ -160,7 +160,7 @@ def test_review_keys_move_the_slider(viewer, shown):
 
 
 def test_unsure_keypoints_are_dim(viewer, shown):
-    shown.store._confidence[5, 0] = 0.0
+    shown.store.predicted.confidence[5, 0] = 0.0
     viewer.dims.set_current_step(0, 5)
     assert shown.layer.face_color[0, 3] == pytest.approx(0.25)
     assert shown.layer.face_color[1, 3] > 0.9

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from napari_facemap.keypoints.changes import FrameValues, History
-from napari_facemap.keypoints.merging import check_stretch, with_keypoints, with_stretch
-from napari_facemap.keypoints.poses import check_poses, make_poses
+from napari_facemap.keypoints.merging import check_stretch, with_keypoints
+from napari_facemap.keypoints.poses import check_poses
+from napari_facemap.keypoints.predictions import FramePoints, Predictions
+
+__all__ = ["HIDDEN", "FramePoints", "KeypointStore", "Point"]
 
 Point = tuple[float, float]
 HIDDEN: Point = (float("nan"), float("nan"))
-CLEANING = "cleaning"
-"""Attribute that says, as JSON, how positions were cleaned."""
-
 _SCAN = 8192  # frames looked at together when searching by confidence
-_PLACES = ("time", "space", "keypoint")
-
-
-@dataclass(frozen=True)
-class FramePoints:
-    """Keypoints of one frame as they stand, corrections and proposals included.
-
-    Attributes
-    ----------
-    position : ndarray, shape (keypoint, 2)
-        x and y in pixels, NaN where hidden.
-    confidence : ndarray, shape (keypoint,)
-        Of the prediction, or of the proposal; 1 where a person placed the keypoint, 0 where a
-        person deleted it.
-    edited : ndarray of bool, shape (keypoint,)
-        True where a person placed or deleted the keypoint.
-    proposed : ndarray of bool, shape (keypoint,)
-        True where the keypoint is proposed and a person has not accepted it yet.
-    expected_error : ndarray or None, shape (keypoint,)
-        Of the prediction, pixels; NaN where the keypoint is edited or proposed. None when it is
-        not known.
-    """
-
-    position: np.ndarray
-    confidence: np.ndarray
-    edited: np.ndarray
-    proposed: np.ndarray
-    expected_error: np.ndarray | None = None
 
 
 class KeypointStore:
@@ -78,54 +48,37 @@ class KeypointStore:
     ----------
     keypoints : tuple of str
         Names, in the order of every array given back.
-    times : ndarray, shape (time,)
-        Seconds.
-    attrs : dict
-        Provenance of the predictions.
-    cleaning : dict or None
-        How positions were cleaned; None when they are not.
+    predicted : Predictions
+        What lies under the corrections.
     """
 
     def __init__(self, poses: xr.Dataset) -> None:
         check_poses(poses)
-        self.keypoints: tuple[str, ...] = tuple(str(n) for n in poses["keypoint"].values)
-        self.times: np.ndarray = poses["time"].values
-        self.attrs: dict = dict(poses.attrs)
-        self.cleaning: dict[str, Any] | None = None
-        self._position = poses["position"].values
-        self._confidence = poses["confidence"].values
-        known = poses.get("expected_error")
-        self._expected_error = None if known is None else known.values
-        self._cleaned: np.ndarray | None = None
+        self.predicted = Predictions(poses)
+        self.keypoints: tuple[str, ...] = self.predicted.keypoints
         self._edits: FrameValues[Point] = FrameValues()
         self._proposals: FrameValues[tuple[float, float, float]] = FrameValues()
         self._history = History()
-        self._adopt(poses)
-
-    def _adopt(self, poses: xr.Dataset) -> None:
-        """Take apart what was predicted, cleaned and corrected."""
-        frames, indices = np.nonzero(poses["edited"].values)
-        x, y = self._position[frames, 0, indices], self._position[frames, 1, indices]
-        for frame, index, *point in zip(
-            frames.tolist(), indices.tolist(), x.tolist(), y.tolist(), strict=True
-        ):
-            self._edits.write(frame, {index: (point[0], point[1])})
-        if "tracked_position" in poses and "tracked_confidence" in poses:
-            if CLEANING in self.attrs:
-                self.cleaning = json.loads(self.attrs.pop(CLEANING))
-                known = poses.get("cleaned_position")
-                self._cleaned = self._position if known is None else known.values
-            self._position = poses["tracked_position"].values
-            self._confidence = poses["tracked_confidence"].values
-            if self._cleaned is not None and "cleaned_position" not in poses:
-                self.set_cleaned(self._cleaned, self.cleaning)
-        elif len(frames):
-            # What was predicted there is not known: say so, rather than call an edit a prediction.
-            self._position, self._confidence = self._position.copy(), self._confidence.copy()
-            self._position[frames, :, indices] = np.nan
-            self._confidence[frames, indices] = 0
+        position = poses["position"].values
+        for frame, index in np.argwhere(poses["edited"].values).tolist():
+            x, y = position[frame, :, index].tolist()
+            self._edits.write(frame, {index: (x, y)})
 
     # -- what there is ------------------------------------------------------------------------
+
+    @property
+    def times(self) -> np.ndarray:
+        """Seconds, shape (time,)."""
+        return self.predicted.times
+
+    @times.setter
+    def times(self, times: np.ndarray) -> None:
+        self.predicted.times = times
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Provenance of the predictions."""
+        return self.predicted.attrs
 
     @property
     def n_frames(self) -> int:
@@ -155,7 +108,12 @@ class KeypointStore:
     @property
     def is_cleaned(self) -> bool:
         """Whether cleaned positions lie over the predicted ones."""
-        return self._cleaned is not None
+        return self.predicted.cleaned is not None
+
+    @property
+    def cleaning(self) -> dict[str, Any] | None:
+        """How positions were cleaned; None when they are not."""
+        return self.predicted.cleaning
 
     def frame(self, frame: int) -> FramePoints:
         """Keypoints of one frame.
@@ -176,8 +134,7 @@ class KeypointStore:
             When there is no such frame.
         """
         points = self.prediction(frame)
-        if self._cleaned is not None:
-            points.position[:] = self._cleaned[frame].T
+        points.position[:] = self.predicted.shown[frame].T
         for index, (x, y, confidence) in self._proposals.of(frame).items():
             points.position[index] = x, y
             points.confidence[index] = confidence
@@ -193,14 +150,7 @@ class KeypointStore:
     def prediction(self, frame: int) -> FramePoints:
         """Keypoints of one frame as they were predicted: not cleaned, proposed or corrected."""
         self._check_frame(frame)
-        error = self._expected_error
-        return FramePoints(
-            self._position[frame].T.copy(),
-            self._confidence[frame].copy(),
-            np.zeros(len(self.keypoints), bool),
-            np.zeros(len(self.keypoints), bool),
-            None if error is None else error[frame].copy(),
-        )
+        return self.predicted.frame(frame)
 
     def next_edited(self, frame: int, step: int = 1) -> int | None:
         """Nearest frame after (`step` 1) or before (`step` -1) `frame` with a correction."""
@@ -233,8 +183,8 @@ class KeypointStore:
         else:
             blocks = ((max(0, b - _SCAN), b) for b in range(frame, 0, -_SCAN))
         for start, stop in blocks:
-            low = self._confidence[start:stop] < threshold
-            low &= np.isfinite(self._position[start:stop, 0])
+            low = self.predicted.confidence[start:stop] < threshold
+            low &= np.isfinite(self.predicted.position[start:stop, 0])
             for at in self._proposals.between(start, stop):
                 for index, (*_, confidence) in self._proposals.of(at).items():
                     low[at - start, index] = confidence < threshold
@@ -447,18 +397,8 @@ class KeypointStore:
         ValueError
             When the shape is another.
         """
-        if position is None:
-            self._cleaned = self.cleaning = None
-            return
-        cleaned = np.array(position, np.float32)
-        if cleaned.shape != self._position.shape:
-            raise ValueError(
-                f"Cleaned positions need the shape {self._position.shape} (time, 2, keypoint); "
-                f"found {cleaned.shape}."
-            )
-        for frame, index, _ in self._edits:
-            cleaned[frame, :, index] = self._position[frame, :, index]
-        self._cleaned, self.cleaning = cleaned, dict(how or {})
+        edited = np.array([(frame, index) for frame, index, _ in self._edits], int).reshape(-1, 2)
+        self.predicted.set_cleaned(position, how, *edited.T)
 
     def with_predictions(
         self, poses: xr.Dataset, frames: range | slice | None = None
@@ -487,7 +427,9 @@ class KeypointStore:
             When the number of frames differs, or `frames` is not a stretch of the video.
         """
         if frames is not None:
-            new = self._with_stretch(KeypointStore(poses), check_stretch(frames, self.n_frames))
+            check_poses(poses)
+            stretch = check_stretch(frames, self.n_frames)
+            new = KeypointStore(self.predicted.with_stretch(Predictions(poses), stretch))
         elif poses.sizes["time"] != self.n_frames:
             raise ValueError(
                 f"New predictions have {poses.sizes['time']} frames, the corrected keypoints "
@@ -499,17 +441,6 @@ class KeypointStore:
             extra = [n for i, n in enumerate(self.keypoints) if i in used and n not in names]
             new = KeypointStore(with_keypoints(poses, names + extra) if extra else poses)
         self._hand_over(new)
-        return new
-
-    def _with_stretch(self, fresh: KeypointStore, frames: range) -> KeypointStore:
-        merged = with_stretch(self._tracked(), fresh._tracked(), frames)
-        new = KeypointStore(merged)
-        if self._cleaned is not None:
-            cleaned = new._position.copy()
-            kept = np.ones(self.n_frames, bool)
-            kept[frames.start : frames.stop] = False
-            cleaned[kept, :, : len(self.keypoints)] = self._cleaned[kept]
-            new._cleaned, new.cleaning = cleaned, self.cleaning
         return new
 
     def _hand_over(self, other: KeypointStore) -> None:
@@ -547,41 +478,15 @@ class KeypointStore:
             Poses on `times`, cleaned and corrected, without proposals. How they were cleaned
             is in ``attrs["cleaning"]`` as JSON.
         """
-        if not self._edits and self._cleaned is None:
-            return self._tracked()
-        below = self._position if self._cleaned is None else self._cleaned
-        position, confidence = below.copy(), self._confidence.copy()
+        if not self._edits and not self.is_cleaned:
+            return self.predicted.tracked_poses()
+        position, confidence = self.predicted.shown.copy(), self.predicted.confidence.copy()
         edited = np.zeros(confidence.shape, bool)
         for frame, index, point in self._edits:
             position[frame, :, index] = point
             confidence[frame, index] = float(np.isfinite(point[0]))
             edited[frame, index] = True
-        poses = self._dataset(position, confidence, edited)
-        if self.cleaning is not None:
-            poses.attrs[CLEANING] = json.dumps(self.cleaning)
-        if predictions:
-            poses["tracked_position"] = (_PLACES, self._position)
-            poses["tracked_confidence"] = (("time", "keypoint"), self._confidence)
-            if self._edits and self._cleaned is not None:
-                poses["cleaned_position"] = (_PLACES, self._cleaned)
-        return poses
-
-    def _tracked(self) -> xr.Dataset:
-        """What was predicted, and nothing else."""
-        return self._dataset(self._position, self._confidence, None)
-
-    def _dataset(
-        self, position: np.ndarray, confidence: np.ndarray, edited: np.ndarray | None
-    ) -> xr.Dataset:
-        return make_poses(
-            position,
-            confidence,
-            self.keypoints,
-            self.times,
-            edited,
-            self.attrs,
-            self._expected_error,
-        )
+        return self.predicted.poses(position, confidence, edited, predictions)
 
     def _check_frame(self, frame: int) -> None:
         if not 0 <= frame < self.n_frames:
