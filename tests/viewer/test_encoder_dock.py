@@ -22,6 +22,7 @@ real_fit, real_predict = fitting.fit_encoder, encoder.predict_recording
 class FakeEncoder(NamedTuple):
     model: str
     attrs: dict
+    space: None = None
 
 
 class FakeEncoders:
@@ -102,8 +103,8 @@ def test_fit_shows_the_best_neurons(dock, qtbot, encoders):
     dock.model.setCurrentText("linear")
     click_fit(dock, qtbot)
     assert encoders.models == ["linear"]
-    assert dock.neurons.item(0).text() == "7   80.0 %"
-    assert len(dock.neurons.selectedItems()) == 5
+    assert dock.listed.list.item(0).text() == "7   80.0 %"
+    assert len(dock.listed.list.selectedItems()) == 5
     assert dock.save_encoder.isEnabled()
     assert "45.0 %" in dock.run_row.text.text()
     click_fit(dock, qtbot)
@@ -156,10 +157,10 @@ def test_traces_lie_at_their_own_seconds(dock, qtbot):
 
 def test_choosing_neurons(dock, qtbot):
     click_fit(dock, qtbot)
-    dock.neurons.clearSelection()
-    dock.neurons.item(3).setSelected(True)
+    dock.listed.list.clearSelection()
+    dock.listed.list.item(3).setSelected(True)
     assert [lane.label for lane in dock.plot.lanes] == ["4  50 %"]
-    dock.neurons.clearSelection()
+    dock.listed.list.clearSelection()
     assert dock.plot.lanes == ()
 
 
@@ -180,7 +181,7 @@ def test_another_recording_can_be_opened(dock, qtbot):
     dock.add_recording(other)
     assert dock.recording is other
     click_fit(dock, qtbot)
-    assert dock.neurons.count() == 3
+    assert dock.listed.list.count() == 3
 
 
 def test_the_raster_moves_with_the_slider(dock, qtbot):
@@ -318,3 +319,60 @@ def test_a_movie_of_another_length_is_refused(dock, qtbot):
     dock.show_movie.click()
     assert "choose the movie" in dock.run_row.text.text()
     assert len(dock.viewer.layers) == 3
+
+
+def test_components_can_be_plotted_as_well(dock, qtbot):
+    click_fit(dock, qtbot)
+    before = dock.plot.lanes
+    dock.listed.kind.setCurrentText("principal components")
+    qtbot.waitUntil(lambda: dock.plot.lanes[0].label.startswith("PC "), timeout=10_000)
+    assert dock.listed.list.count() == N_NEURONS
+    # The prediction is half of what was measured, whatever one looks at.
+    lane = dock.plot.lanes[0]
+    measured, predicted = lane.values
+    test = dock.prediction["test"].values
+    off = predicted - predicted[test].mean() - (measured - measured[test].mean()) / 2
+    assert np.abs(off).max() < 1e-3
+    assert lane.label.endswith("75 %")
+    dock.listed.choose_neuron(2)  # as on the map
+    assert [lane.label for lane in dock.plot.lanes] == ["2  30 %"]
+    assert len(before) == 5
+
+
+def test_components_of_an_earlier_prediction_are_not_shown(dock, qtbot):
+    click_fit(dock, qtbot)
+    dock.listed.kind.setCurrentText("principal components")
+    qtbot.waitUntil(lambda: dock.plot.lanes[0].label.startswith("PC "), timeout=10_000)
+    dock.add_recording(Recording(np.eye(3, 50, dtype=np.float32), np.arange(50) / 5, name="b"))
+    click_fit(dock, qtbot)
+    qtbot.waitUntil(lambda: dock.listed.list.count() == 3, timeout=10_000)
+    assert all(len(lane.times) == 50 for lane in dock.plot.lanes)
+
+
+def test_neurons_can_be_predicted_directly(dock, qtbot, encoders):
+    click_fit(dock, qtbot)
+    assert encoders.options["n_components"] == 128
+    dock.targets.setCurrentText("each neuron")
+    click_fit(dock, qtbot)
+    assert encoders.options["n_components"] is None
+
+
+def test_the_shared_time_is_said(dock, qtbot):
+    click_fit(dock, qtbot)
+    assert "share 3.0 to 52.9 s" in dock.run_row.text.text()
+
+
+def test_another_recording_may_be_chosen_while_one_is_fitted(dock, qtbot, encoders):
+    from qtpy.QtCore import Qt
+
+    dock.recording.positions = np.stack([10.0 * np.arange(N_NEURONS), np.zeros(N_NEURONS)], axis=1)
+    click_fit(dock, qtbot)
+    dock.views.map_box.setChecked(True)
+    encoders.go_on.clear()
+    qtbot.mouseClick(dock.run_row.run, Qt.MouseButton.LeftButton)
+    other = Recording(np.eye(3, 50, dtype=np.float32), np.arange(50) / 5, name="other")
+    other.positions = np.zeros((3, 2), np.float32)
+    dock.add_recording(other)
+    with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
+        encoders.go_on.set()
+    assert len(dock.views.map.layer.data) == N_NEURONS

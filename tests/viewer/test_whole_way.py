@@ -119,7 +119,7 @@ def test_from_video_to_neurons(
         qtbot.mouseClick(encoder.run_row.run, left)
     best = float(np.nanmax(encoder.prediction["variance_explained"].values))
     assert best > 0.1
-    assert encoder.neurons.count() == 30
+    assert encoder.listed.list.count() == 30
 
     # A click in the plot moves the slider, and the slider moves the cursor.
     plot = encoder.plot.plot

@@ -5,24 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QListWidget,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_facemap.neural.behavior import groups_there
+from napari_facemap.neural.targets import N_COMPONENTS
 from napari_facemap.viewer import encoder_work
 from napari_facemap.viewer.choices import LayerChoice
 from napari_facemap.viewer.encoder_views import EncoderViews
@@ -34,7 +32,7 @@ from napari_facemap.viewer.recording_dialog import RecordingDialog
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
 from napari_facemap.viewer.tasks import one_line
-from napari_facemap.viewer.trace_math import TraceSet, spans, trace_set
+from napari_facemap.viewer.trace_list import TraceList
 
 if TYPE_CHECKING:
     import napari
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 
 _SOURCE = "neurons"  # of lanes in the plot
 _MODELS = ("network", "linear", "ridge")
-_SHOWN = 5  # neurons plotted at first, the best explained ones
 _ENCODER_FILES = "Neural encoders (*.safetensors)"
 _PREDICTION_FILES = "Predictions (*.nc)"
 
@@ -68,17 +65,16 @@ class EncoderDock(QWidget):
         self.prediction: xr.Dataset | None = None
         self._opened: list[Recording] = []
         self._recordings: list[Recording] = []
-        self._predicted: TraceSet | None = None
-        self._order = np.array([], int)
         self.activity = QComboBox()
         self.behavior = LayerChoice(viewer, _has_keypoints)
         self.features = FeatureChoice()
         self.model = QComboBox()
+        self.targets = QComboBox()
         self.delay = QDoubleSpinBox()
         self.run_row = RunRow("Fit", "steps")
         self.report_row = RunRow("Save report…", "parts")
         self.curve = FitCurve()
-        self.neurons = QListWidget()
+        self.listed = TraceList()
         self.half_window = QDoubleSpinBox()
         self.traces = self.session.plot
         self.plot = self.traces.widget
@@ -94,6 +90,12 @@ class EncoderDock(QWidget):
     def _build(self) -> None:
         for name in _MODELS:
             self.model.addItem(name, name)
+        self.targets.addItem(f"{N_COMPONENTS} components", N_COMPONENTS)
+        self.targets.addItem("each neuron", None)
+        self.targets.setToolTip(
+            "What the model predicts: principal components of the neurons, from which the neurons "
+            "follow, or each neuron directly. With few neurons both are the same"
+        )
         self.delay.setRange(-5, 5)
         self.delay.setSingleStep(0.1)
         self.delay.setSuffix(" s")
@@ -105,9 +107,6 @@ class EncoderDock(QWidget):
         self.half_window.setValue(15)
         self.half_window.setPrefix("± ")
         self.half_window.setSuffix(" s")
-        self.neurons.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.neurons.setToolTip("The best explained first; the chosen ones are plotted")
-        self.neurons.setMinimumHeight(80)
         self.open_activity = QPushButton("Open…")
         self.save_encoder = QPushButton("Save encoder…")
         self.load_encoder = QPushButton("Load encoder…")
@@ -123,10 +122,11 @@ class EncoderDock(QWidget):
         form.addRow("Activity", _beside(self.activity, self.open_activity))
         form.addRow("Behaviour", self.behavior)
         form.addRow("Features", self.features)
-        form.addRow("Model", _beside(self.model, QLabel("delay"), self.delay))
+        form.addRow("Model", _beside(self.model, QLabel("of"), self.targets))
+        form.addRow("Delay", self.delay)
         form.addRow(self.run_row)
         form.addRow(self.curve)
-        form.addRow("Neurons", self.neurons)
+        form.addRow("Traces", self.listed)
         form.addRow("Window", self.half_window)
         form.addRow(self.views)
         form.addRow("Movie", _beside(self.movie, self.show_movie))
@@ -149,12 +149,13 @@ class EncoderDock(QWidget):
         self.run_row.busy.connect(self._refresh_buttons)
         self.report_row.busy.connect(self._refresh_buttons)
         self.show_movie.clicked.connect(partial(self._try, self._show_movie))
-        self.neurons.itemSelectionChanged.connect(self._show_selected)
+        self.listed.chosen.connect(self._show_selected)
+        self.listed.failed.connect(partial(self._say, wrong=True))
         self.half_window.valueChanged.connect(self.plot.set_half_window)
         self.plot.window_changed.connect(self._on_window)
         self.behavior.chosen.connect(self._on_behavior)
         self.session.measured.connect(self._offer_features)
-        self.views.neuron_chosen.connect(self.choose_neuron)
+        self.views.neuron_chosen.connect(self.listed.choose_neuron)
         self.views.said.connect(self._say)
         for event in ("inserted", "removed"):
             emitter = getattr(self.viewer.layers.events, event)
@@ -216,8 +217,10 @@ class EncoderDock(QWidget):
         chosen = self._chosen()
         if chosen is not None:
             self.curve.clear()
-            model, delay = self.model.currentData(), self.delay.value()
-            work = partial(encoder_work.fit, chosen, model, delay, self.curve.watch)
+            work = partial(
+                encoder_work.fit, chosen, self.model.currentData(), self.targets.currentData(),
+                self.delay.value(), self.curve.watch,
+            )  # fmt: skip
             self.run_row.start(work)
 
     def use_encoder(self, encoder: Any) -> None:
@@ -241,40 +244,37 @@ class EncoderDock(QWidget):
         poses = store.to_poses(predictions=False) if store is not None else None
         return encoder_work.Material(poses, motion, self.features.checked, self.recording)
 
-    def _on_done(self, result: tuple[Any, xr.Dataset] | None) -> None:
-        if result is None:
+    def _on_done(self, outcome: encoder_work.Outcome | None) -> None:
+        if outcome is None:
             self.run_row.show_text("Cancelled; the encoder from before stays.")
             return
-        self.encoder, prediction = result
-        self.show_prediction(prediction)
-        explained = np.nanmean(prediction["variance_explained"].values)
-        said = f"Explains {100 * explained:.1f} % of the variance in test data."
+        self.encoder = outcome.encoder
+        self.show_prediction(outcome.prediction, outcome.recording)
         warning = getattr(self.encoder, "attrs", {}).get("clock_warning")
         if warning:
-            self.run_row.show_error(f"{said} But {warning}")
+            self.run_row.show_error(f"{outcome.said()} But {warning}")
         else:
-            self.run_row.show_text(said)
+            self.run_row.show_text(outcome.said())
 
     # -- plotting -------------------------------------------------------------------------------------
 
-    def show_prediction(self, prediction: xr.Dataset) -> None:
-        """Plot a prediction, the best explained neurons first."""
+    def show_prediction(self, prediction: xr.Dataset, recording: Recording | None = None) -> None:
+        """Plot a prediction, the best explained neurons first.
+
+        Parameters
+        ----------
+        prediction : xarray.Dataset
+            As of `predict_recording`.
+        recording : Recording, optional
+            That it is of; by default the chosen one.
+        """
         self.prediction = prediction
         self._refresh_buttons()
-        self._predicted = traces = trace_set(prediction)
-        self._order = traces.best_first()
-        self.neurons.blockSignals(True)
-        self.neurons.clear()
-        for neuron in self._order:
-            explained = traces.variance_explained[neuron]
-            score = "" if np.isnan(explained) else f"   {100 * explained:.1f} %"
-            self.neurons.addItem(f"{traces.names[neuron]}{score}")
-        for row in range(min(_SHOWN, self.neurons.count())):
-            self.neurons.item(row).setSelected(True)
-        self.neurons.blockSignals(False)
         self._on_behavior()
-        self._show_selected()
-        self.views.show_prediction(prediction, self.recording, self._video())
+        self.listed.show_prediction(
+            prediction, partial(encoder_work.components, prediction, self.encoder)
+        )
+        self.views.show_prediction(prediction, recording or self.recording, self._video())
 
     def _video(self) -> Layer | None:
         clock = self.traces.clock
@@ -289,19 +289,8 @@ class EncoderDock(QWidget):
             return
         add_on_clock(self.viewer, movie, video, self.recording)
 
-    def choose_neuron(self, neuron: int) -> None:
-        """Plot one neuron alone, as when its row in the list is clicked."""
-        (rows,) = np.nonzero(self._order == neuron)
-        if len(rows):
-            self.neurons.clearSelection()
-            self.neurons.setCurrentRow(int(rows[0]))
-
     def _show_selected(self) -> None:
-        traces = self._predicted
-        if traces is not None:
-            rows = sorted(index.row() for index in self.neurons.selectedIndexes())
-            lanes = traces.lanes([int(self._order[row]) for row in rows])
-            self.traces.show(_SOURCE, lanes, spans(traces.times, traces.test))
+        self.traces.show(_SOURCE, self.listed.lanes, self.listed.tested)
 
     def _say(self, text: str, wrong: bool) -> None:
         (self.run_row.show_error if wrong else self.run_row.show_text)(text)

@@ -45,9 +45,45 @@ class Material(NamedTuple):
         return behavior_features(self.poses, self.motion, include=self.groups)
 
 
+class Outcome(NamedTuple):
+    """An encoder and what it says.
+
+    Attributes
+    ----------
+    encoder : Encoder
+        Fitted now or before.
+    prediction : xarray.Dataset
+        As of `predict_recording`.
+    recording : Recording
+        That it is of.
+    """
+
+    encoder: Encoder
+    prediction: xr.Dataset
+    recording: Recording
+
+    def said(self) -> str:
+        """Tell what came of it, and at which times."""
+        import numpy as np
+
+        explained = self.prediction["variance_explained"].values
+        known = np.isfinite(self.prediction["predicted"].values[0])
+        shared = self.prediction["time"].values[known]
+        mean = 100 * float(np.nanmean(explained)) if np.isfinite(explained).any() else np.nan
+        text = f"Explains {mean:.1f} % of the variance in test data, neurons on average."
+        if len(shared):
+            text += f" Video and activity share {shared[0]:.1f} to {shared[-1]:.1f} s."
+        return text
+
+
 def fit(
-    material: Material, model: str, delay: float, watch: Watch, progress: Any
-) -> tuple[Encoder, xr.Dataset] | None:
+    material: Material,
+    model: str,
+    n_components: int | None,
+    delay: float,
+    watch: Watch,
+    progress: Any,
+) -> Outcome | None:
     """Fit a model and predict the recording with it; None when it was cancelled."""
     from napari_facemap.neural.encoder import predict_recording
     from napari_facemap.neural.fitting import fit_encoder
@@ -56,18 +92,28 @@ def fit(
     features = material.features()
     try:
         encoder = fit_encoder(
-            features, material.recording, model=model, delay=delay, watch=watch, progress=progress
-        )
+            features, material.recording, model=model, delay=delay, n_components=n_components,
+            watch=watch, progress=progress,
+        )  # fmt: skip
     except Cancelled:
         return None
-    return encoder, predict_recording(encoder, features, material.recording)
+    prediction = predict_recording(encoder, features, material.recording)
+    return Outcome(encoder, prediction, material.recording)
 
 
-def predict(material: Material, encoder: Encoder, progress: Any) -> tuple[Encoder, xr.Dataset]:
+def predict(material: Material, encoder: Encoder, progress: Any) -> Outcome:
     """Predict the recording with an encoder that was fitted before."""
     from napari_facemap.neural.encoder import predict_recording
 
-    return encoder, predict_recording(encoder, material.features(), material.recording)
+    prediction = predict_recording(encoder, material.features(), material.recording)
+    return Outcome(encoder, prediction, material.recording)
+
+
+def components(prediction: xr.Dataset, encoder: Encoder | None) -> xr.Dataset:
+    """Prediction of neural principal components."""
+    from napari_facemap.neural.components import component_prediction
+
+    return component_prediction(prediction, encoder)
 
 
 def save_report(material: Material, encoder: Encoder, folder: str, progress: Any) -> str | None:

@@ -31,7 +31,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class TraceSet:
-    """Traces of neurons as they are plotted.
+    """Traces of neurons, or of neural components, as they are plotted.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class TraceSet:
 
 
 def trace_set(prediction: xr.Dataset) -> TraceSet:
-    """Take what is plotted from a prediction dataset."""
+    """Take what is plotted from a prediction of neurons or of components."""
     n_neurons, n_times = prediction["predicted"].shape
     measured = prediction["measured"].values if "measured" in prediction else None
     explained = np.full(n_neurons, np.nan)
@@ -84,6 +84,8 @@ def trace_set(prediction: xr.Dataset) -> TraceSet:
         test = np.asarray(prediction["test"].values, bool)
     if "neuron" in prediction.coords:
         names = [str(name) for name in prediction["neuron"].values]
+    elif "component" in prediction.coords:
+        names = [f"PC {number}" for number in prediction["component"].values]
     else:
         names = [str(k) for k in range(n_neurons)]
     return TraceSet(
