@@ -100,6 +100,14 @@ class LabelProject:
         """Frames that somebody or something proposed to label, in order."""
         return list(self._to_label.get(video, []))
 
+    def picture(self, video: str, frame: int) -> np.ndarray:
+        """Picture of a labelled frame: grey, uint8, shape (rows, columns)."""
+        return _read_picture(self._folder_of(video) / _picture_name(frame))
+
+    def has_picture(self, video: str, frame: int) -> bool:
+        """Whether there is a picture of a frame, so that it can have labels."""
+        return (self._folder_of(video) / _picture_name(frame)).is_file()
+
     # -- changes ----------------------------------------------------------------------------------
 
     def add_video(self, path: str | Path) -> str:
@@ -116,6 +124,11 @@ class LabelProject:
         self._videos[name] = str(path)
         self._write_description()
         return name
+
+    def move_video(self, video: str, path: str | Path) -> None:
+        """Note that a video's file lies elsewhere now."""
+        self._videos[video] = str(Path(path).resolve())
+        self._write_description()
 
     def set_to_label(self, video: str, frames: Iterable[int]) -> None:
         """Note the frames that are to be labelled."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from napari_facemap.keypoints.merging import with_keypoints
 from napari_facemap.keypoints.poses import make_poses
 from napari_facemap.keypoints.store import KeypointStore, Point
 
@@ -59,20 +60,21 @@ def with_corrections(
     Returns
     -------
     KeypointStore
-        Its log is empty.
+        What is proposed stays so. The log of corrections is empty.
     """
     poses = store.to_poses(predictions=True)
     renamed = renamed or {}
     names = [renamed.get(name, name) for name in store.keypoints]
-    poses = poses.assign_coords(keypoint=names).reindex(keypoint=list(keypoints))
-    poses["edited"] = poses["edited"].fillna(False).astype(bool)
+    poses = with_keypoints(poses.assign_coords(keypoint=names), keypoints)
     if "tracked_position" not in poses:
         poses["tracked_position"] = poses["position"].copy()
         poses["tracked_confidence"] = poses["confidence"].copy()
-    for name in ("confidence", "tracked_confidence"):
-        poses[name] = poses[name].fillna(0)
+    elif store.is_cleaned and "cleaned_position" not in poses:
+        poses["cleaned_position"] = poses["position"].copy()
     _lay(poses, corrections)
-    return KeypointStore(poses)
+    new = KeypointStore(poses)
+    _propose_again(store, new, names)
+    return new
 
 
 def _lay(poses: xr.Dataset, corrections: Mapping[int, Mapping[str, Point]]) -> None:
@@ -84,6 +86,19 @@ def _lay(poses: xr.Dataset, corrections: Mapping[int, Mapping[str, Point]]) -> N
             if name in index:
                 position[frame, :, index[name]] = point
                 edited[frame, index[name]] = True
+
+
+def _propose_again(store: KeypointStore, new: KeypointStore, names: Sequence[str]) -> None:
+    """Hand what is proposed to another store; `names` are those of the keypoints there."""
+    frames = store.proposed_frames
+    if not frames:
+        return
+    points = [store.frame(frame) for frame in frames]
+    proposed = np.array([p.proposed for p in points])
+    position = np.array([np.where(p.proposed, p.position.T, np.nan) for p in points])
+    confidence = np.array([p.confidence for p in points])
+    known = [k for k, name in enumerate(names) if name in new.keypoints and proposed[:, k].any()]
+    new.propose(frames, [names[k] for k in known], position[:, :, known], confidence[:, known])
 
 
 def corrections_in(store: KeypointStore, frame: int) -> dict[str, Point]:

@@ -223,6 +223,10 @@ class KeypointStore:
         """Mark keypoints of a frame as not visible."""
         self._edit(frame, {self._index(name): HIDDEN for name in names})
 
+    def correct(self, frame: int, points: Mapping[str, Point]) -> None:
+        """Place keypoints of a frame, and hide those whose place is NaN, as one step."""
+        self._edit(frame, {self._index(n): (float(p[0]), float(p[1])) for n, p in points.items()})
+
     def restore(self, frame: int, names: Iterable[str] | None = None) -> None:
         """Bring back the predictions of a frame (of all keypoints when `names` is None)."""
         chosen = self.keypoints if names is None else tuple(names)

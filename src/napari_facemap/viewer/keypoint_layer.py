@@ -8,25 +8,33 @@ is written to the store by keypoint name and frame.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Points
 from napari.utils.notifications import show_info
 from psygnal import Signal
 
-from napari_facemap.keypoints.skeleton import color_of
 from napari_facemap.keypoints.store import FramePoints, KeypointStore
 from napari_facemap.viewer.clock import FrameClock
+from napari_facemap.viewer.keypoint_style import (
+    BORDER_WIDTH,
+    ERROR,
+    HIDDEN_SIZE,
+    border_widths,
+    features_of,
+    marker_size,
+    names_beside,
+    rows_of,
+    sizes_of,
+    style_of,
+    usual_size,
+    values_of,
+)
 from napari_facemap.viewer.keys import KEYS
 from napari_facemap.viewer.layers import STORE, bare, times_of
-
-EDITED_BORDER = (1.0, 1.0, 1.0, 1.0)
-PLAIN_BORDER = (0.0, 0.0, 0.0, 0.6)
-ERROR = "expected error (px)"
-_HIDDEN_SIZE = 0.01  # pixels: too small for the mouse
-_FAINTEST = 0.25  # alpha of a keypoint of no confidence: dim, but still to be found
+from napari_facemap.viewer.placing import Placing
 
 
 def layer_data(store: KeypointStore, name: str = "keypoints", **extra: Any) -> tuple:
@@ -47,49 +55,19 @@ def layer_data(store: KeypointStore, name: str = "keypoints", **extra: Any) -> t
         Data (y, x), attributes, ``"points"``.
     """
     points = store.frame(0)
-    style = _style(store, points)
+    style, size = style_of(store, points), marker_size(store)
     attributes = {
         "name": name,
-        "features": _features(store, points),
-        "size": _sizes(np.full(len(store.keypoints), marker_size(store)), style["shown"]),
+        "features": features_of(store, points),
+        "size": sizes_of(np.full(len(store.keypoints), size), style["shown"], size),
         "symbol": "disc",
-        "border_width": 0.14,
+        "border_width": BORDER_WIDTH,
         "axis_labels": ("y", "x"),
         "units": ("pixel", "pixel"),
         "metadata": {STORE: store, **extra},
         **style,
     }
-    return _rows(points.position), attributes, "points"
-
-
-def marker_size(store: KeypointStore) -> float:
-    """Diameter in pixels at which keypoints stay apart: 3 % of what the face spans."""
-    some = np.linspace(0, store.n_frames - 1, min(store.n_frames, 50)).astype(int)
-    places = np.concatenate([store.frame(int(i)).position for i in some])
-    places = places[np.isfinite(places).all(axis=1)]
-    span = float(np.ptp(places, axis=0).max()) if len(places) else 0.0
-    return float(np.clip(0.03 * span, 3, 25)) if span else 8.0
-
-
-def expected_error(points: FramePoints) -> np.ndarray | None:
-    """Expected errors of one frame's predictions.
-
-    Parameters
-    ----------
-    points : FramePoints
-        Of the frame.
-
-    Returns
-    -------
-    ndarray of float64, shape (keypoint,), or None
-        Pixels, NaN where a keypoint is hidden or a person placed it; None for keypoints that
-        came without expected errors.
-    """
-    error = getattr(points, "expected_error", None)
-    if error is None:
-        return None
-    predicted = np.isfinite(points.position[:, 0]) & ~points.edited
-    return np.where(predicted, np.asarray(error, np.float64), np.nan)
+    return rows_of(points.position), attributes, "points"
 
 
 class KeypointLayer:
@@ -110,6 +88,8 @@ class KeypointLayer:
         Which frame is shown.
     threshold : float
         Keypoints below this confidence are unsure.
+    placing : Placing
+        The keypoint that a click places.
     """
 
     edited = Signal()
@@ -120,6 +100,10 @@ class KeypointLayer:
     """Frames of a step that was undone, or done again."""
     store_changed = Signal()
     """The layer shows another store."""
+    chosen = Signal()
+    """Another keypoint is the current one, or how points look or are placed changed."""
+    frame_asked = Signal()
+    """A person wants to type a frame's number."""
 
     def __init__(self, viewer: Any, layer: Points) -> None:
         self.viewer = bare(viewer)
@@ -127,6 +111,9 @@ class KeypointLayer:
         self.store: KeypointStore = self.layer.metadata[STORE]
         self.clock = FrameClock(self.viewer, self.store.times)
         self.threshold = 0.5
+        self.placing = Placing(self)
+        self._size = usual_size(np.asarray(self.layer.size))
+        self._names_shown = False
         self._shown: int | None = None
         self._writing = False
         self._copied: dict[str, tuple[float, float]] = {}
@@ -135,17 +122,20 @@ class KeypointLayer:
 
     def _connect(self) -> None:
         self.viewer.dims.events.current_step.connect(self.refresh)
-        self.layer.current_size = float(np.max(self.layer.size))
+        if np.max(self.layer.size) > HIDDEN_SIZE:
+            self.layer.current_size = float(np.max(self.layer.size))
         self.layer.events.current_size.connect(self._on_size)
         self.layer.events.data.connect(self._on_data)
+        self.layer.selected_data.events.items_changed.connect(self._on_selected)
         for key in KEYS:
-            self.layer.bind_key(key.binding, getattr(self, key.method), overwrite=True)
+            self.layer.bind_key(key.binding, attrgetter(key.method)(self), overwrite=True)
 
     def disconnect(self) -> None:
         """Let go of the viewer and the layer, which may be removed or shown elsewhere."""
         self.viewer.dims.events.current_step.disconnect(self.refresh)
         self.layer.events.current_size.disconnect(self._on_size)
         self.layer.events.data.disconnect(self._on_data)
+        self.layer.selected_data.events.items_changed.disconnect(self._on_selected)
         for key in KEYS:
             self.layer.bind_key(key.binding, None, overwrite=True)
 
@@ -176,10 +166,37 @@ class KeypointLayer:
         self.refresh(force=True)
         self.store_changed.emit()
 
+    @property
+    def size(self) -> float:
+        """Diameter of the points, in pixels of the frame."""
+        return self._size
+
     def resize(self, size: float) -> None:
         """Show all keypoints at one diameter, in pixels of the frame."""
-        self.layer.size = np.where(self.layer.shown, size, _HIDDEN_SIZE)
-        self._usual_size = size
+        self._size = float(size)
+        with self.layer.events.current_size.blocker():
+            self.layer.current_size = self._size  # of the next point that is added
+        self.layer.size = np.where(self.layer.shown, self._size, HIDDEN_SIZE)
+        self.chosen.emit()
+
+    @property
+    def names_shown(self) -> bool:
+        """Whether names stand beside the points."""
+        return self._names_shown
+
+    def show_names(self, shown: bool) -> None:
+        """Write names beside the points, or take them off."""
+        self._names_shown = shown
+        self._write_names()
+        self.chosen.emit()
+
+    def toggle_names(self, layer: Any = None) -> None:
+        """Write names beside the points, or take them off."""
+        self.show_names(not self._names_shown)
+
+    def ask_for_frame(self, layer: Any = None) -> None:
+        """Put the typing cursor where a frame's number is typed."""
+        self.frame_asked.emit()
 
     # -- store to layer ---------------------------------------------------------------------
 
@@ -189,42 +206,54 @@ class KeypointLayer:
         if frame == self._shown and not force:
             return
         points = self.store.frame(frame)
-        rows = _rows(points.position)
+        rows = rows_of(points.position)
         self._writing = True
         try:
             if self.layer.data.shape == rows.shape:
                 # In place and without a data event: 20 times faster, and no write-back.
                 self.layer.data[:] = rows
             else:
+                self._size = usual_size(self.layer.size, self._size)
+                self.layer.selected_data = set()
                 self.layer.data = rows
-                self.layer.size = marker_size(self.store)
-                self.layer.border_width = 0.14
+                self.layer.size = self._size
             self._dress(points)
         finally:
             self._writing = False
         self._shown = frame
         self.layer.refresh(extent=False, thumbnail=False)
 
-    def _dress(self, points: Any) -> None:
-        style = _style(self.store, points)
+    def _dress(self, points: FramePoints) -> None:
+        style = style_of(self.store, points)
+        self._size = usual_size(self.layer.size, self._size)
+        style["size"] = sizes_of(self.layer.size, style["shown"], self._size)
+        style["border_width"] = border_widths(self.names, self.placing.current)
+        seen = not np.array_equal(self.layer.shown, style["shown"])
         with self.layer.events.blocker_all():
-            if not np.array_equal(self.layer.face_color, style["face_color"]):
-                self.layer.face_color = style["face_color"]
-            if not np.array_equal(self.layer.border_color, style["border_color"]):
-                self.layer.border_color = style["border_color"]
-            if not np.array_equal(self.layer.shown, style["shown"]):
-                self.layer.shown = style["shown"]
-            sizes = _sizes(self.layer.size, style["shown"])
-            if not np.array_equal(self.layer.size, sizes):
-                self.layer.size = sizes
-            features, values = self.layer.features, _values(points)
+            for name, values in style.items():
+                if not np.array_equal(getattr(self.layer, name), values):
+                    setattr(self.layer, name, values)
+            features, columns = self.layer.features, values_of(points)
             named = list(features.get("keypoint", ())) == list(self.names)
-            if named and (ERROR in features) == (ERROR in values):
+            if named and (ERROR in features) == (ERROR in columns):
                 # The status bar and tooltip read these; a new table costs a redraw.
-                for name, value in values.items():
-                    features[name] = value
+                for name, values in columns.items():
+                    features[name] = values
             else:
-                self.layer.features = _features(self.store, points)
+                self.layer.features = features_of(self.store, points)
+        if self._names_shown and (seen or not named):
+            self._write_names()
+
+    def _write_names(self) -> None:
+        if self._names_shown:
+            self.layer.text = names_beside(self.store, self.layer.shown)
+        else:
+            self.layer.text = None
+
+    def show_current(self) -> None:
+        """Mark the current keypoint with a broad ring."""
+        self.layer.border_width = border_widths(self.names, self.placing.current)
+        self.chosen.emit()
 
     # -- layer to store ---------------------------------------------------------------------
 
@@ -239,11 +268,16 @@ class KeypointLayer:
         elif action == "added":
             self._added()
 
+    def _on_selected(self, *event: Any) -> None:
+        """Make the one keypoint that is selected the current one, where there is one."""
+        selected = [i for i in self.layer.selected_data if i < len(self.names)]
+        if self.placing.current is not None and len(selected) == 1 and not self._writing:
+            self.placing.choose(self.names[selected[0]])
+
     def _on_size(self, event: Any = None) -> None:
         """Resize all keypoints with napari's slider when none is selected."""
         if not self.layer.selected_data:
-            shown = self.layer.shown
-            self.layer.size = np.where(shown, self.layer.current_size, _HIDDEN_SIZE)
+            self.resize(self.layer.current_size)
 
     def _moved(self, indices: Any) -> None:
         if len(self.layer.data) != len(self.names):
@@ -260,29 +294,37 @@ class KeypointLayer:
             del moved[index]
         if moved:
             self.store.place(self.frame, {self.names[i]: point for i, point in moved.items()})
-        self._after_edit()
+        self.after_edit()
 
     def _removed(self, indices: Any) -> None:
         gone = [self.names[int(i)] for i in indices if 0 <= int(i) < len(self.names)]
         visible = np.isfinite(self.store.frame(self.frame).position[:, 0])
         self.store.delete(self.frame, [n for n in gone if visible[self.names.index(n)]])
-        self._after_edit()
+        self.after_edit()
 
     def _added(self) -> None:
+        """Place the current keypoint where the click was; without one the first hidden ones."""
         new = self.layer.data[len(self.names) :]
-        hidden = np.flatnonzero(np.isnan(self.store.frame(self.frame).position[:, 0]))
-        placed = {
-            self.names[int(index)]: (float(x), float(y))
-            for index, (y, x) in zip(hidden, new, strict=False)
-        }
+        current = self.placing.current
+        if current in self.names and len(new) == 1:
+            names = [current]
+        else:
+            current = None
+            hidden = np.isnan(self.store.frame(self.frame).position[:, 0])
+            names = [name for name, out in zip(self.names, hidden, strict=True) if out]
+        placed = {n: (float(x), float(y)) for n, (y, x) in zip(names, new, strict=False)}
         if placed:
             self.store.place(self.frame, placed)
-            show_info(f"Placed {', '.join(placed)}.")
         if len(placed) < len(new):
             show_info("All keypoints of this frame are placed: drag one instead of adding.")
-        self._after_edit()
+        elif current is None:
+            show_info(f"Placed {', '.join(placed)}.")
+        self.after_edit()
+        if current is not None:
+            self.placing.go_on()
 
-    def _after_edit(self) -> None:
+    def after_edit(self) -> None:
+        """Tell of a correction of the frame that is shown, and show it."""
         # First, so that it is on disk before anything else can go wrong.
         self.touched.emit((self.frame,))
         self.refresh(force=True)
@@ -316,13 +358,13 @@ class KeypointLayer:
             show_info("Nothing to paste: copy the keypoints of a frame first.")
             return
         self.store.place(self.frame, known)
-        self._after_edit()
+        self.after_edit()
 
     def restore(self, layer: Any = None) -> None:
         """Bring back the predictions of the selected keypoints of this frame (all if none)."""
         chosen = [self.names[i] for i in sorted(self.layer.selected_data)]
         self.store.restore(self.frame, chosen or None)
-        self._after_edit()
+        self.after_edit()
 
     def next_low_confidence(self, layer: Any = None, step: int = 1) -> None:
         """Show the next frame with an unsure keypoint."""
@@ -345,8 +387,10 @@ class KeypointLayer:
         if frame is None:
             show_info(nothing)
             return
-        self.clock.go_to_frame(frame)
-        self.taken_back.emit(getattr(self.store, "last_changed", (frame,)))
+        changed = self.store.last_changed
+        self.taken_back.emit(changed)
+        if self.frame not in changed:
+            self.clock.go_to_frame(frame)
         self.refresh(force=True)
         self.edited.emit()
 
@@ -355,46 +399,3 @@ class KeypointLayer:
             show_info(f"No {what} {'after' if step > 0 else 'before'} this frame.")
         else:
             self.clock.go_to_frame(frame)
-
-
-def _rows(position: np.ndarray) -> np.ndarray:
-    """(y, x) as napari wants them; it cannot hold NaN, so what is hidden lies in a corner.
-
-    Not at 0 sharp: there the mouse is thought to be before it has moved, and would hit it.
-    """
-    return np.nan_to_num(position[:, ::-1].astype(np.float64), nan=0.25)
-
-
-def _style(store: KeypointStore, points: Any) -> dict[str, np.ndarray]:
-    shown = np.isfinite(points.position[:, 0])
-    color = np.array([_rgb(name) for name in store.keypoints], np.float32)
-    alpha = _FAINTEST + (1 - _FAINTEST) * np.clip(points.confidence, 0, 1)
-    border = np.where(points.edited[:, None], EDITED_BORDER, PLAIN_BORDER).astype(np.float32)
-    border[:, 3] *= shown
-    # napari 0.9 draws rows that are not `shown` all the same in a layer without a hidden axis,
-    # so they are transparent, and too small to be hit, as well.
-    face = np.column_stack([color, alpha * shown]).astype(np.float32)
-    return {"face_color": face, "border_color": border, "shown": shown}
-
-
-def _sizes(sizes: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Sizes with hidden rows shrunk, and rows that came back as large as the others."""
-    large = sizes[sizes > 2 * _HIDDEN_SIZE]
-    usual = float(np.median(large)) if len(large) else 8.0
-    return np.where(shown, np.where(sizes > 2 * _HIDDEN_SIZE, sizes, usual), _HIDDEN_SIZE)
-
-
-def _features(store: KeypointStore, points: Any) -> pd.DataFrame:
-    names = pd.Categorical(store.keypoints, categories=store.keypoints)
-    return pd.DataFrame({"keypoint": names, **_values(points)})
-
-
-def _values(points: Any) -> dict[str, np.ndarray]:
-    error = expected_error(points)
-    errors = {} if error is None else {ERROR: np.round(error, 1)}
-    return {"confidence": np.round(points.confidence, 2), **errors, "edited": points.edited}
-
-
-def _rgb(name: str) -> tuple[float, float, float]:
-    code = color_of(name)
-    return tuple(int(code[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]

@@ -23,12 +23,15 @@ from napari_facemap.keypoints.corrections import (
     with_corrections,
 )
 from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
-from napari_facemap.viewer.layers import frame_size, n_frames_of, times_of, video_of
+from napari_facemap.viewer.keys import LABEL_KEYS
+from napari_facemap.viewer.layers import VIDEO, frame_size, n_frames_of, times_of, video_of
+from napari_facemap.viewer.placing import NEXT_KEYPOINT
 
 if TYPE_CHECKING:
     from napari_facemap.viewer.session import Session
 
 _SIZE = 0.016  # of a frame's height: points of a layer in which nothing is tracked
+_SAME_PICTURE = 3.0  # grey levels, mean difference of a frame and its picture in the project
 _MOVED = 0.01  # pixels between places that are the same
 
 
@@ -128,8 +131,12 @@ class Labelling:
         keypoints.touched.connect(self._on_touched)
         keypoints.taken_back.connect(self._on_taken_back)
         keypoints.store_changed.connect(self._on_store)
+        for key in LABEL_KEYS:
+            keypoints.layer.bind_key(key.binding, getattr(self, key.method), overwrite=True)
         self._by_hand = set()
         self._lay_labels()
+        keypoints.placing.next_frame = self._following
+        self._begin_frame()
 
     def _detach(self) -> None:
         keypoints, self.keypoints = self.keypoints, None
@@ -137,6 +144,10 @@ class Labelling:
             keypoints.touched.disconnect(self._on_touched)
             keypoints.taken_back.disconnect(self._on_taken_back)
             keypoints.store_changed.disconnect(self._on_store)
+            for key in LABEL_KEYS:
+                keypoints.layer.bind_key(key.binding, None, overwrite=True)
+            keypoints.placing.next_frame = keypoints.placing.names = None
+            keypoints.placing.choose(None)
 
     def _keypoints_of(self, video: Image) -> KeypointLayer | None:
         """Keypoint layer of a video: the selected one, else the topmost."""
@@ -196,6 +207,7 @@ class Labelling:
     ) -> None:
         """Have the layer show all keypoints of the project, and these corrections."""
         assert self.keypoints is not None and self.project is not None
+        self.keypoints.placing.names = self.project.keypoints
         store = self.keypoints.store
         known = [renamed.get(name, name) for name in store.keypoints]
         names = [*known, *(name for name in self.project.keypoints if name not in known)]
@@ -299,7 +311,8 @@ class Labelling:
         points = {name: point for name, point in points.items() if name in project.keypoints}
         known = project.labels(video)
         if points or frame in known:
-            image = None if frame in known or not points else np.asarray(self._source[frame])
+            needed = bool(points) and not project.has_picture(video, frame)
+            image = np.asarray(self._source[frame]) if needed else None
             project.set_labels(video, frame, points, image)
         if unknown:
             show_info(
@@ -320,16 +333,91 @@ class Labelling:
 
     @property
     def to_label(self) -> list[int]:
-        """Frames of the video that are on the list."""
+        """Frames of the video that somebody or something proposed to label."""
         if self.project is None or self.video_name is None:
             return []
         return self.project.to_label(self.video_name)
+
+    @property
+    def listed(self) -> list[int]:
+        """Frames that are to be labelled, or are."""
+        return sorted({*self.to_label, *self.labelled})
 
     def set_to_label(self, frames: Iterable[int]) -> None:
         """Put another list of frames to label on disk."""
         if self.project is not None and self.video_name is not None:
             self.project.set_to_label(self.video_name, frames)
             self.changed.emit()
+
+    def toggle_listed(self, layer: Any = None) -> None:
+        """Put the frame that is shown on the list, or take it off."""
+        if self.keypoints is None:
+            return
+        frame, frames = self.keypoints.frame, set(self.to_label)
+        self.set_to_label(frames ^ {frame})
+        done = "off" if frame in frames else "on"
+        show_info(f"Frame {frame} is {done} the list of frames to label.")
+
+    def unlabel(self, frames: Iterable[int]) -> None:
+        """Take frames off the list, and their labels out of the project (undo brings them back)."""
+        gone = set(frames)
+        if self.keypoints is not None:
+            for frame in sorted(gone & set(self.labelled)):
+                self.keypoints.store.restore(frame)
+            self._on_touched(sorted(gone & set(self.labelled)))
+            self.keypoints.refresh(force=True)
+            self.keypoints.edited.emit()
+        self.set_to_label(set(self.to_label) - gone)
+
+    def go_to(self, frame: int) -> None:
+        """Show a frame, and begin with its first keypoint without a label."""
+        if self.keypoints is not None:
+            self.keypoints.clock.go_to_frame(frame)
+            self._begin_frame()
+
+    def next_listed(self, layer: Any = None, step: int = 1) -> None:
+        """Show the next frame of the list."""
+        self._step(self.listed, step, "on the list")
+
+    def previous_listed(self, layer: Any = None) -> None:
+        """Show the frame of the list before this one."""
+        self.next_listed(step=-1)
+
+    def next_unlabelled(self, layer: Any = None, step: int = 1) -> None:
+        """Show the next frame of the list that has no labels."""
+        labelled = set(self.labelled)
+        self._step([f for f in self.to_label if f not in labelled], step, "without labels")
+
+    def previous_unlabelled(self, layer: Any = None) -> None:
+        """Show the frame of the list before this one that has no labels."""
+        self.next_unlabelled(step=-1)
+
+    def _step(self, frames: Sequence[int], step: int, what: str) -> None:
+        if self.keypoints is None:
+            return
+        here = self.keypoints.frame
+        found = [f for f in frames if (f - here) * step > 0]
+        if found:
+            self.go_to(min(found, key=lambda f: abs(f - here)))
+        else:
+            show_info(f"No frame {what} {'after' if step > 0 else 'before'} this one.")
+
+    def _following(self, frame: int) -> int | None:
+        """Frame to label after one: the next of the list, or without a list of the video."""
+        listed = self.to_label
+        if not listed:
+            return frame + 1
+        return next((f for f in listed if f > frame), None)
+
+    def _begin_frame(self) -> None:
+        keypoints, project = self.keypoints, self.project
+        if keypoints is None or project is None:
+            return
+        placing = keypoints.placing
+        if placing.after == NEXT_KEYPOINT or placing.current not in project.keypoints:
+            done = corrections_in(keypoints.store, keypoints.frame)
+            waiting = [name for name in project.keypoints if name not in done]
+            placing.choose((waiting or project.keypoints)[0])
 
     # -- skeleton -----------------------------------------------------------------------------
 
@@ -371,15 +459,38 @@ class Labelling:
 
 
 def name_in(project: LabelProject, layer: Image, source: Any) -> str:
-    """Name of a video in a project; it is taken up where it is new."""
-    path = source.path or layer.source.path or project.folder / layer.name
+    """Name of a video in a project; it is taken up where it is new.
+
+    A video that was moved, or is on another computer, keeps its name: it is known by its file's
+    name where the file is no longer at the place the project knows, and by the picture of a
+    labelled frame.
+    """
+    path = Path(source.path or layer.source.path or project.folder / layer.name).resolve()
+    if path not in project.videos.values():
+        for name, known in project.videos.items():
+            stems = path.name == known.name or path.stem == known.name
+            if stems and not known.exists() and _same_picture(project, name, source):
+                if path.exists():
+                    project.move_video(name, path)
+                return name
     return project.add_video(path)
+
+
+def _same_picture(project: LabelProject, name: str, source: Any) -> bool:
+    """Whether a labelled frame looks in a video as in the project; True without labels."""
+    frames = sorted(project.labels(name))
+    if not frames:
+        return True
+    if frames[-1] >= source.shape[0]:
+        return False
+    picture, image = project.picture(name, frames[0]), source[frames[0]]
+    if picture.shape != image.shape:
+        return False
+    return bool(np.abs(picture.astype(float) - image).mean() < _SAME_PICTURE)
 
 
 def _name(layer: Layer) -> str:
     """What the attribute ``video`` of keypoints tracked on a layer says."""
-    from napari_facemap.viewer.layers import VIDEO
-
     video = layer.metadata.get(VIDEO)
     return str(video.name) if video is not None else layer.name
 

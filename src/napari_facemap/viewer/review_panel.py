@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_facemap.viewer.keypoint_layer import expected_error
+from napari_facemap.viewer.keypoint_style import expected_error
 from napari_facemap.viewer.keys import as_html
 from napari_facemap.viewer.session import Session
 

@@ -38,6 +38,10 @@ class Session:
     """Motion was measured, or opened."""
     models_changed = Signal()
     """A keypoint model was made, fetched or removed."""
+    chosen = Signal()
+    """Another keypoint of any layer is the current one, or its points look different."""
+    frame_asked = Signal()
+    """A person wants to type the number of a frame."""
     layers_changed = Signal()
     """Layers were added or removed, and what is kept of them is up to date."""
 
@@ -133,6 +137,8 @@ class Session:
             layer.metadata = {**layer.metadata, STORE: store.copy()}
         keypoints = self._keypoints[layer] = KeypointLayer(self.viewer, layer)
         keypoints.edited.connect(self.edited.emit)
+        keypoints.chosen.connect(self.chosen.emit)
+        keypoints.frame_asked.connect(self.frame_asked.emit)
 
     def _only_video(self, layer: Layer) -> bool:
         return not any(other is not layer and other.ndim >= 3 for other in self.viewer.layers)
