@@ -30,6 +30,18 @@ N = TypeVar("N", PointNetwork, KeypointNetwork)
 
 DEFAULT_MODEL = "mouse-face"
 BUILT_IN = Path(__file__).parent / "weights"
+FACEMAP = "facemap"
+"""Name of Facemap's official model, once it was fetched."""
+
+FACEMAP_STATE, FACEMAP_PARAMETERS = "facemap_model_state.pt", "facemap_model_params.pth"
+"""Names of a Facemap model's two files: its weights, and its channels and keypoints."""
+
+REMOVED = "removed"
+"""Folder in the models folder to which removed models go."""
+
+RECORD = "fetched.json"
+"""In the models folder: what was fetched, with its hashes."""
+
 _CARD = "card"  # where the header of the file holds it
 
 
@@ -80,8 +92,46 @@ def list_models() -> list[str]:
     """
     built_in = sorted(path.stem for path in BUILT_IN.glob("*.safetensors"))
     built_in.sort(key=DEFAULT_MODEL.__ne__)
-    own = sorted(path.stem for path in models_folder().glob("*.safetensors"))
-    return built_in + [name for name in own if name not in built_in]
+    return built_in + [name for name in own_models() if name not in built_in]
+
+
+def own_models() -> dict[str, Path]:
+    """Files of the models in the user's folder, by name.
+
+    Returns
+    -------
+    dict of str to Path
+        ``NAME.safetensors``, or for files of Facemap's ``NAME/facemap_model_state.pt``.
+    """
+    folder = models_folder()
+    found = {path.stem: path for path in folder.glob("*.safetensors")}
+    found |= {path.parent.name: path for path in folder.glob(f"*/{FACEMAP_STATE}")}
+    # Hidden ones are half-written or half-fetched.
+    shown = {name: path for name, path in found.items() if not name.startswith(".")}
+    return dict(sorted(item for item in shown.items() if item[0] != REMOVED))
+
+
+def read_record() -> dict[str, Any]:
+    """What was fetched into the user's folder: by model, date and each file's sha256 and url.
+
+    Raises
+    ------
+    ModelError
+        When the record is damaged: without it nothing fetched can be trusted.
+    """
+    path = models_folder() / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for model in content.values():
+            [str(file["sha256"]) for file in model["files"].values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path}: expected the hashes of fetched models; found damage ({error}). Delete it, "
+            "and fetch the models again."
+        ) from error
+    return dict(content)
 
 
 def load_model(model: str | Path | None = None) -> Model:
@@ -132,7 +182,11 @@ def load_model(model: str | Path | None = None) -> Model:
             f"found {len(keypoints)}. Put the model's facemap_model_params.pth beside it."
         )
     sha256 = hashlib.sha256(content).hexdigest()
-    return Model(path.stem, network, keypoints, sha256, card, calibration)
+    name = path.stem
+    if path.parent.parent == models_folder() and path.name == FACEMAP_STATE:
+        name = path.parent.name
+        _check_record(path.parent)
+    return Model(name, network, keypoints, sha256, card, calibration)
 
 
 def save_model(
@@ -177,16 +231,36 @@ def halved(network: N) -> N:
 
 def _find(model: str | Path | None) -> Path:
     name = DEFAULT_MODEL if model is None else str(model)
-    for folder in (BUILT_IN, models_folder()):
-        path = folder / f"{name}.safetensors"
-        if path.is_file():
-            return path
+    path = BUILT_IN / f"{name}.safetensors"
+    if path.is_file():
+        return path
+    own = own_models()
+    if name in own:
+        return own[name]
     path = Path(name).expanduser()
     if path.is_file():
         return path
     raise ModelError(
         f"No keypoint model {name!r}: it is neither a file nor one of {', '.join(list_models())}."
     )
+
+
+def _check_record(folder: Path) -> None:
+    """Refuse files that are not those that were fetched."""
+    record = read_record().get(folder.name, {"files": {}})
+    for name, known in record["files"].items():
+        path = folder / name
+        found = file_sha256(path) if path.is_file() else "no such file"
+        if found != known["sha256"]:
+            raise ModelError(
+                f"{path}: expected the file that was fetched, sha256 {known['sha256']}; found "
+                f"{found}. Remove the model, and fetch it again."
+            )
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, Any]]:
@@ -216,11 +290,12 @@ def _read_facemap(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         raise ModelError(
             f"{path}: expected Facemap's state dict of tensors, found something else."
         )
-    parameters = path.with_name("facemap_model_params.pth")
+    parameters = path.with_name(FACEMAP_PARAMETERS)
     if not parameters.is_file():
         return state, FACEMAP_KEYPOINTS
     content = _load_tensors(parameters)
-    names = content.get("params", {}).get("bodyparts") if isinstance(content, dict) else None
+    inner = content.get("params") if isinstance(content, dict) else None
+    names = inner.get("bodyparts") if isinstance(inner, dict) else None
     if not isinstance(names, list | tuple):
         raise ModelError(f"{parameters}: expected a list of keypoints at params/bodyparts.")
     return state, tuple(str(name) for name in names)
