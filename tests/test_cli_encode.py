@@ -5,6 +5,7 @@ import pytest
 
 from napari_facemap.cli import main
 from napari_facemap.files.encoders import read_encoder
+from napari_facemap.files.facemap_proc_write import write_facemap_proc
 from napari_facemap.files.motion import write_motion
 from napari_facemap.files.poses import write_poses
 from napari_facemap.files.predictions import read_predictions
@@ -153,3 +154,46 @@ def test_two_recordings_never_write_to_one_folder(made, capsys):
     assert main(arguments(made, "--also", *also)) == 2
     assert "two would write" in capsys.readouterr().err
     assert not (made / "neurons_encoder").exists()
+
+
+def test_traces_and_facemaps_results_are_features_too(made, capsys):
+    times = np.arange(round(FPS * SECONDS)) / FPS
+    table = np.column_stack([times, np.sin(times)])
+    np.savetxt(made / "wheel.csv", table, delimiter=",", header="time,running", comments="")
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (len(times), 12, 12)).astype(np.uint8)
+    result = motion(ArrayVideo(frames, fps=FPS), components=2, bin=2)
+    write_facemap_proc(result, made / "face_proc.npy")
+    behavior = [made / "face.h5", made / "wheel.csv", made / "face_proc.npy"]
+    command = arguments(made, "--no-report", "--behavior", *behavior)
+    assert main(command) == 2
+    assert "--behavior-times" in capsys.readouterr().err
+    np.save(made / "frames.npy", times)
+    assert main([*command, "--behavior-times", str(made / "frames.npy")]) == 0
+    features = read_encoder(made / "neurons_encoder" / "encoder.safetensors").features
+    assert "running" in features
+    assert "mouth y" in features
+    assert any("motion" in name for name in features)
+    assert main(arguments(made, "--behavior", made / "wheel.csv", made / "wheel.csv")) == 2
+    assert "found two" in capsys.readouterr().err
+
+
+def test_the_user_may_say_which_axis_is_time(made, capsys):
+    activity = np.load(made / "neurons.npy")[:, :400]
+    np.save(made / "neurons.npy", activity.T)
+    command = ["encode", "--behavior", str(made / "face.h5"), "--neural",
+               str(made / "neurons.npy"), "--neural-rate", "10", "--neural-start", "0.5",
+               "--model", "ridge", "--no-report"]  # fmt: skip
+    assert main([*command, "--time-axis", "0"]) == 0
+    assert "9 neurons" in capsys.readouterr().out
+
+
+def test_a_prediction_is_written_once(made, monkeypatch):
+    from napari_facemap.files import predictions
+
+    def never(*_):
+        raise AssertionError("predictions.nc of a large recording takes a minute")
+
+    monkeypatch.setattr(predictions, "write_predictions", never)
+    assert main(arguments(made)) == 0
+    assert explained(made / "neurons_encoder") > 0.5

@@ -14,6 +14,7 @@ from napari_facemap.progress import Interruptible, ProgressBar
 if TYPE_CHECKING:
     import xarray as xr
 
+    from napari_facemap.movement.results import MotionResult
     from napari_facemap.neural.encoder import Encoder
     from napari_facemap.neural.features import Features
     from napari_facemap.neural.recording import Recording
@@ -24,7 +25,8 @@ def add_encode(verbs: Any) -> None:
     verb = verbs.add_parser("encode", help="predict neural activity from behaviour")
     verb.add_argument(
         "--behavior", type=Path, nargs="+", required=True, metavar="FILE",
-        help="keypoints (.h5), motion results (.nc), or both",
+        help="keypoints (.h5), motion results (.nc, or Facemap's _proc.npy), named traces with a "
+        "column of seconds (.csv); one of each at most",
     )  # fmt: skip
     verb.add_argument(
         "--neural", type=Path, required=True, metavar="PATH",
@@ -45,6 +47,10 @@ def add_encode(verbs: Any) -> None:
     verb.add_argument(
         "--signal", metavar="NAME", help="spks, F, F-Fneu or dF/F; an array's name in .mat or .nwb"
     )
+    verb.add_argument(
+        "--time-axis", type=int, choices=(0, 1),
+        help="which axis of a matrix is time, where the number of times does not tell",
+    )  # fmt: skip
     verb.add_argument(
         "--features", nargs="+", metavar="GROUP",
         help="groups to predict from; by default all that there are, but speed",
@@ -130,7 +136,9 @@ def _folder(neural: Path) -> Path:
 def _read(path: Path, times: Path | None, options: argparse.Namespace) -> Recording:
     from napari_facemap.files.recordings import read_recording
 
-    recording = read_recording(path, times, options.neural_rate, signal=options.signal)
+    recording = read_recording(
+        path, times, options.neural_rate, signal=options.signal, time_axis=options.time_axis
+    )
     return replace(recording, times=recording.times + options.neural_start)
 
 
@@ -180,7 +188,8 @@ def _save(
 
     behavior, recording, output = session
     prediction = predict_recording(encoder, behavior, recording, options.device)
-    write_predictions(prediction, output / "predictions.nc")
+    if options.no_report:  # a report writes it as well
+        write_predictions(prediction, output / "predictions.nc")
     if options.encoder is None:
         write_encoder(encoder, output / "encoder.safetensors")
     if options.facemap:
@@ -223,27 +232,60 @@ def _chosen(
     paths: Sequence[Path], times: Path | None, options: argparse.Namespace
 ) -> xr.Dataset | Features:
     """Keypoints as they are where there is nothing else: they say where they come from."""
-    from napari_facemap.files.motion import read_motion
     from napari_facemap.neural.behavior import behavior_features
     from napari_facemap.neural.features import KEYPOINTS
 
-    motion = [path for path in paths if path.suffix == ".nc"]
-    keypoints = [path for path in paths if path.suffix != ".nc"]
-    if len(motion) > 1 or len(keypoints) > 1:
-        raise ValueError(
-            f"{(motion if len(motion) > 1 else keypoints)[1]}: expected one file of keypoints and "
-            "one of motion results at most; found two."
-        )
-    poses = _poses(keypoints[0], times) if keypoints else None
-    if poses is not None and not motion and not options.features and not options.without:
+    by_kind: dict[str, list[Path]] = {kind: [] for kind in _BEHAVIOR}
+    for path in paths:
+        by_kind[_kind(path)].append(path)
+    for kind, found in by_kind.items():
+        if len(found) > 1:
+            raise ValueError(f"{found[1]}: expected one file of {kind} at most; found two.")
+    keypoints, motion, traces = (next(iter(found), None) for found in by_kind.values())
+    poses = _poses(keypoints, times) if keypoints else None
+    alone = motion is None and traces is None
+    if poses is not None and alone and not options.features and not options.without:
         return poses
-    measured = read_motion(motion[0]) if motion else None
-    features = behavior_features(poses, measured, include=options.features)
+    features = behavior_features(
+        poses, _motion(motion, times), _traces(traces), include=options.features
+    )
     if options.without:
         features = features.without(*options.without)
     if poses is not None and set(features.groups) == {KEYPOINTS}:
         return poses
     return features
+
+
+_BEHAVIOR = ("keypoints", "motion results", "traces")
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in (".nc", ".npy"):
+        return "motion results"
+    return "traces" if suffix in (".csv", ".tsv") else "keypoints"
+
+
+def _motion(path: Path | None, times: Path | None) -> MotionResult | None:
+    """What `motion` measured, or Facemap did, which kept no times."""
+    from napari_facemap.files.facemap_proc import read_facemap_proc
+    from napari_facemap.files.motion import read_motion
+    from napari_facemap.files.recordings import read_times
+
+    if path is None or path.suffix.lower() != ".npy":
+        return None if path is None else read_motion(path)
+    if times is None:
+        raise ValueError(
+            f"{path}: Facemap's results hold no times; give --behavior-times with the seconds of "
+            "every frame."
+        )
+    return read_facemap_proc(path, read_times(times))
+
+
+def _traces(path: Path | None) -> xr.Dataset | None:
+    from napari_facemap.files.traces import read_traces
+
+    return None if path is None else read_traces(path)
 
 
 def _poses(path: Path, times_path: Path | None) -> xr.Dataset:

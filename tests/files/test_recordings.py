@@ -166,12 +166,26 @@ def test_time_by_neuron_is_transposed_and_said(saved, caplog):
     assert "transposed" in caplog.text
 
 
-def test_a_square_array_is_neuron_by_time(tmp_path):
+@pytest.mark.parametrize("clock", [{"times": TIMES}, {"rate": 10.0}])
+def test_a_square_array_is_refused_until_the_user_says(tmp_path, clock):
     square = np.random.default_rng(1).normal(size=(30, 30)).astype(np.float32)
-    np.savez(tmp_path / "square.npz", spks=square, times=TIMES)
-    recording = read_recording(tmp_path / "square.npz")
+    np.save(tmp_path / "square.npy", square)
+    message = refused(tmp_path / "square.npy", **clock)
+    assert "(30, 30)" in message
+    assert "time_axis=1" in message
+    recording = read_recording(tmp_path / "square.npy", **clock, time_axis=1)
     assert np.array_equal(recording.activity, square)
-    assert recording.warnings == []
+    turned = read_recording(tmp_path / "square.npy", **clock, time_axis=0)
+    assert np.array_equal(turned.activity, square.T)
+
+
+def test_more_neurons_than_times_at_a_rate_are_said(saved):
+    np.save(saved / "turned.npy", ACTIVITY.T)
+    recording = read_recording(saved / "turned.npy", rate=10)
+    assert recording.n_neurons == len(TIMES)
+    assert "30 neurons x 4 times" in recording.warnings[0]
+    assert "time_axis=0" in recording.warnings[0]
+    assert read_recording(saved / "turned.npy", rate=10, time_axis=1).warnings == []
 
 
 def test_neither_times_nor_rate(saved):

@@ -301,6 +301,11 @@ def test_the_imaging_movie_steps_with_the_video(dock, qtbot):
     expected[times > 53.05] = 0  # after its end
     np.testing.assert_array_equal(seen, expected)
     assert not layer.visible
+    # The movie itself no longer counts its frames as seconds, which made the slider 500 s long.
+    assert dock.viewer.dims.range[0].stop == pytest.approx(1499 / 25)
+    assert layer.extent.world[0, 0] == pytest.approx(3 + 0.05)
+    assert str(layer.units[0]) == "second"
+    np.testing.assert_array_equal(layer.data, movie)
     # The slider steps through the frames of the video, not of the movie.
     dock.viewer.dims.set_current_step(0, 250)
     assert dock.plot.time == pytest.approx(10.0)

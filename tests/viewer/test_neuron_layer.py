@@ -56,17 +56,26 @@ def test_a_click_chooses_and_a_drag_does_not(viewer):
     neurons.chosen.connect(told.append)
 
     class Event:
-        position, type = (8.0, 25.0), "mouse_press"
+        position, pos, type = (8.0, 25.0), np.array([100, 100]), "mouse_press"
 
-    for kind, expected in (("mouse_move", []), ("mouse_release", [2])):
-        callback = viewer.mouse_drag_callbacks[-1]
-        event = Event()
+    def drag(*way):
+        event, callback = Event(), viewer.mouse_drag_callbacks[-1]
         pressed = callback(viewer, event)
         next(pressed)
-        event.type = kind
+        event.type = "mouse_move"
+        for place in way:
+            event.pos = np.array(place)
+            next(pressed)
+        event.type = "mouse_release"
         with pytest.raises(StopIteration):
             next(pressed)
-        assert told == expected
+
+    drag((104, 100), (140, 120), (101, 100))
+    assert told == []
+    drag()
+    assert told == [2]
+    drag((101, 100), (101, 102))  # a hand is never quite still
+    assert told == [2, 2]
 
 
 def test_colours_say_how_well_neurons_are_predicted():

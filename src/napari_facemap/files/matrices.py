@@ -212,7 +212,7 @@ def time_axis_of(
     source : str
         Of the times, for messages.
     usual : 0, 1 or None
-        The axis by the format's convention, which decides where the times do not; None where
+        The axis by the format's convention, which decides where there are no times; None where
         there is no convention.
     asked : 0 or 1, optional
         What the user says.
@@ -221,12 +221,14 @@ def time_axis_of(
     -------
     axis : 0 or 1
     remarks : list of str
-        Says when it is not the usual one.
+        Says when it is not the usual one, or when there are more neurons than times and nothing
+        but convention says so.
 
     Raises
     ------
     ValueError
-        When the times fit neither axis, or nothing decides between the two.
+        When the times fit neither axis, or nothing decides between the two: without times and
+        convention, and of a square matrix.
     """
     if asked not in (None, 0, 1):
         raise ValueError(f"{path}: expected time_axis 0 or 1, found {asked}.")
@@ -237,13 +239,19 @@ def time_axis_of(
             f"{path}: activity of shape {shape} does not fit the {n_times} times of {source}; "
             "give one time for each column of (neuron, time)."
         )
-    if len(fits) == 2 and usual is None:
+    square = len(fits) == 2 and (n_times is not None or shape[0] == shape[1])
+    if square or (len(fits) == 2 and usual is None):
         reason = "without times" if n_times is None else f"and {n_times} times fit both"
         raise ValueError(
             f"{path}: found a matrix of shape {shape} {reason}, so which axis is time cannot be "
             "told; say time_axis=1 for neuron x time or time_axis=0 for time x neuron."
         )
     axis = usual if len(fits) == 2 and usual is not None else fits[0]
+    if n_times is None and asked is None and shape[axis] < shape[1 - axis]:
+        return axis, [
+            f"{path}: read as {shape[1 - axis]} neurons x {shape[axis]} times; if it is the other "
+            f"way round, say time_axis={1 - axis}."
+        ]
     if axis == 1 or asked is not None:
         return axis, []
     remark = (

@@ -116,8 +116,8 @@ def read_arrays(
     """Read a matrix of activity from NumPy's files.
 
     Activity is (neuron, time). When there are times whose number fits only the first axis, the
-    array is taken as (time, neuron) and transposed, and ``warnings`` of the recording says so; a
-    square array is (neuron, time).
+    array is taken as (time, neuron) and transposed, and ``warnings`` of the recording says so. Of
+    a square array nobody can tell: it is refused until `time_axis` says.
 
     Parameters
     ----------

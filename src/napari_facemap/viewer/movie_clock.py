@@ -87,7 +87,7 @@ def add_on_clock(viewer: Any, movie: Image, video: Image, recording: Recording |
     Parameters
     ----------
     viewer : napari viewer
-        Where to add it. The movie's own layer is hidden.
+        Where to add it. The movie's own layer is hidden, and its frames are laid out in seconds.
     movie : Image
         With as many frames as the recording has samples, or with times of its own.
     video : Image
@@ -136,4 +136,16 @@ def add_on_clock(viewer: Any, movie: Image, video: Image, recording: Recording |
         metadata={OVERLAY: True},
     )  # fmt: skip
     movie.visible = False
+    _put_in_seconds(movie, times, video)
     return layer
+
+
+def _put_in_seconds(movie: Image, times: np.ndarray, video: Image) -> None:
+    """Lay a movie out evenly over its seconds, so that the slider does not count its frames too."""
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    movie.units = video.units
+    movie.axis_labels = video.axis_labels
+    movie.scale = (step, *movie.scale[-2:])
+    # napari shows the frame whose middle is nearest.
+    start = float(times[0]) + float(video.translate[time_axis(video)]) + step / 2
+    movie.translate = (start, *movie.translate[-2:])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLORMAP = "viridis"
 _BESIDE = 20  # pixels between the face and the neurons
 _BEST = 95  # percentile of scores that has the brightest colour
+_STILL = 3  # pixels of the screen: a hand that moves no more than this has clicked
 _UNKNOWN = (0.5, 0.5, 0.5, 1.0)
 
 
@@ -119,8 +120,12 @@ class NeuronMap:
 
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         """Tell of a click; a drag moves the view."""
+        start, farthest = np.array(event.pos), 0.0
         yield
-        if event.type != "mouse_move" and self.layer is not None and self.layer.visible:
+        while event.type == "mouse_move":
+            farthest = max(farthest, float(np.abs(event.pos - start).max()))
+            yield
+        if farthest <= _STILL and self.layer is not None and self.layer.visible:
             neuron = self.neuron_at(event.position)
             if neuron is not None:
                 self.chosen.emit(neuron)
