@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_facemap import __version__
 from napari_facemap.cli_encode import add_encode
+from napari_facemap.cli_models import add_models
 from napari_facemap.cli_motion import add_motion
 from napari_facemap.progress import INTERRUPTED, Interruptible, ProgressBar
 
@@ -56,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for add in (_add_demo, _add_info, _add_track, add_motion, add_encode, _add_train):
+    for add in (
+        _add_demo, _add_info, _add_track, add_motion, add_encode, _add_train, add_models,
+    ):  # fmt: skip
         add(verbs)
     return parser
 

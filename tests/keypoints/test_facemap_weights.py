@@ -109,9 +109,9 @@ def test_a_stopped_fetch_goes_on(fetch, server, folder):
 
 
 def test_a_cut_connection_is_gone_on_with(fetch, server):
-    server.cut_after = [100, 4096]
+    server.cut_after = [100, 9999, 4096]
     fetch()
-    assert len(server.asked) == 4
+    assert [name for name, _ in server.asked] == [PARAMETERS] * 2 + [STATE] * 2
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def by_hand(files: Mapping[str, str] | None = None) -> str:
     listed = " and ".join(f"{url} as {name}" for name, url in files.items())
     return (
         f"To do it by hand, download {listed} on another computer, and put both into "
-        f"{models_folder() / FACEMAP}."
+        f"the folder {models_folder() / FACEMAP}, which you make."
     )
 
 
@@ -138,6 +138,8 @@ def _download(url: str, path: Path, progress: Progress | None) -> None:
                 url, None, path.name, path.parent, downloader=ResumingDownloader(part, progress)
             )
     except DownloadError as error:
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
         raise DownloadError(f"{error} {by_hand()}") from error
 
 
