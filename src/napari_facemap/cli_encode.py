@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -139,7 +138,8 @@ def _read(path: Path, times: Path | None, options: argparse.Namespace) -> Record
     recording = read_recording(
         path, times, options.neural_rate, signal=options.signal, time_axis=options.time_axis
     )
-    return replace(recording, times=recording.times + options.neural_start)
+    recording.times = recording.times + options.neural_start
+    return recording
 
 
 def _another(paths: list[Path], options: argparse.Namespace) -> _Session:

@@ -105,7 +105,8 @@ def test_from_video_to_neurons(
         dialog.by_file.setChecked(True)
         dialog.times.setText(str(session_files / "times.npy"))
         dialog.accept()
-        return dialog.recording is not None
+        qtbot.waitUntil(lambda: dialog.recording is not None, timeout=30_000)
+        return True
 
     monkeypatch.setattr(RecordingDialog, "exec", fill_in)
     _, encoder = viewer.window.add_plugin_dock_widget(

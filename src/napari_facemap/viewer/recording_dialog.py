@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_facemap.viewer.tasks import Task
+
 if TYPE_CHECKING:
     from napari_facemap.neural.recording import Recording
 
 _ACTIVITY_FILES = "Neural activity (*.npy *.npz *.mat *.nwb *.h5 *.hdf5 *.csv *.tsv params.py)"
 _TIMES_FILES = "Times (*.npy *.npz *.mat *.csv *.tsv *.txt)"
 _KNOW_THEIR_TIMES = (".nwb", ".h5", ".hdf5", ".py", ".csv", ".tsv", "")  # "" is a folder
+_AXES = {"found from the times": None, "rows are neurons": 1, "rows are times": 0}
 _SIGNALS = ("automatic", "spks", "F", "F-Fneu", "dF/F")
 
 
@@ -44,7 +47,12 @@ class RecordingDialog(QDialog):
         self.times = QLineEdit()
         self.start = QDoubleSpinBox()
         self.signal = QComboBox()
+        self.axis = QComboBox()
         self.text = QLabel()
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
+        )
+        self._task: Task | None = None
         self.recording: Recording | None = None
         self._build()
 
@@ -63,6 +71,8 @@ class RecordingDialog(QDialog):
         )
         self.signal.addItems(_SIGNALS)
         self.signal.setToolTip("Which activity, where a recording holds several")
+        self.axis.addItems(list(_AXES))
+        self.axis.setToolTip("Of a .npy, .npz or .mat file, where the times do not tell")
         browse_activity, browse_times = QPushButton("File…"), QPushButton("File…")
         browse_folder = QPushButton("Folder…")
         browse_folder.setToolTip("suite2p, Kilosort or phy")
@@ -70,16 +80,13 @@ class RecordingDialog(QDialog):
         browse_activity.clicked.connect(self._browse_activity)
         self.activity.textChanged.connect(self._on_activity)
         browse_times.clicked.connect(self._browse_times)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
-        )
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
         self.text.setWordWrap(True)
-        self.text.setStyleSheet("color: #ff8a80;")
         form = QFormLayout(self)
         form.addRow("Activity", _beside(self.activity, browse_activity, browse_folder))
         form.addRow("Signal", self.signal)
+        form.addRow("Matrix", self.axis)
         form.addRow("Its times come from", self.by_rate)
         form.addRow("", self.rate)
         form.addRow("", self.by_file)
@@ -87,21 +94,44 @@ class RecordingDialog(QDialog):
         form.addRow("", self.inside)
         form.addRow("Offset to the video", self.start)
         form.addRow(self.text)
-        form.addRow(buttons)
+        form.addRow(self.buttons)
 
     def accept(self) -> None:
         """Read what was chosen; stay open and say why when it cannot be read."""
-        times = self.times.text() if self.by_file.isChecked() else None
-        rate = self.rate.value() if self.by_rate.isChecked() else None
-        signal = self.signal.currentText() if self.signal.currentIndex() else None
-        try:
-            self.recording = open_recording(
-                self.activity.text(), times or None, rate, self.start.value(), signal
-            )
-        except (ValueError, OSError) as error:
-            self.text.setText(" ".join(str(error).split()))
+        if self._task is not None:
             return
-        super().accept()
+        work = partial(
+            open_recording,
+            self.activity.text(),
+            (self.times.text() or None) if self.by_file.isChecked() else None,
+            self.rate.value() if self.by_rate.isChecked() else None,
+            self.start.value(),
+            self.signal.currentText() if self.signal.currentIndex() else None,
+            _AXES[self.axis.currentText()],
+        )
+        self.text.setStyleSheet("")
+        self.text.setText("Reading …")
+        self.buttons.button(QDialogButtonBox.StandardButton.Open).setEnabled(False)
+        self._task = Task(lambda progress: work(), self)
+        self._task.finished.connect(self._on_read)
+        self._task.failed.connect(self._on_failed)
+        self._task.start()
+
+    def reject(self) -> None:
+        """Close, and forget what may still be read."""
+        self._task = None
+        super().reject()
+
+    def _on_read(self, recording: Recording) -> None:
+        if self._task is not None:
+            self.recording = recording
+            super().accept()
+
+    def _on_failed(self, text: str) -> None:
+        self._task = None
+        self.buttons.button(QDialogButtonBox.StandardButton.Open).setEnabled(True)
+        self.text.setStyleSheet("color: #ff8a80;")
+        self.text.setText(text)
 
     def _browse_activity(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Neural activity", "", _ACTIVITY_FILES)
@@ -131,6 +161,7 @@ def open_recording(
     rate: float | None = None,
     start: float = 0.0,
     signal: str | None = None,
+    time_axis: int | None = None,
 ) -> Recording:
     """Read a recording and put it on the video's clock.
 
@@ -146,6 +177,8 @@ def open_recording(
         Seconds added to every time.
     signal : str, optional
         Which activity, where there are several.
+    time_axis : 0 or 1, optional
+        Which axis of a matrix is time, where times do not tell.
 
     Returns
     -------
@@ -158,9 +191,12 @@ def open_recording(
     """
     from napari_facemap.files.recordings import read_recording
 
-    recording = read_recording(activity, times=times, rate=rate, signal=signal)
-    name = recording.name or Path(activity).stem
-    return replace(recording, times=recording.times + start, name=name)
+    recording = read_recording(
+        activity, times=times, rate=rate, signal=signal, time_axis=time_axis
+    )
+    recording.times = recording.times + start
+    recording.name = recording.name or Path(activity).stem
+    return recording
 
 
 def _beside(field: QWidget, *buttons: QWidget) -> QWidget:
