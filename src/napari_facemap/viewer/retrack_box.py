@@ -1,0 +1,134 @@
+"""Tracking again with another model, all frames or some, under the corrections."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import xarray as xr
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_facemap.viewer import refine_work
+from napari_facemap.viewer.keypoint_layer import KeypointLayer
+from napari_facemap.viewer.layers import video_of
+from napari_facemap.viewer.model_choice import ModelChoice
+from napari_facemap.viewer.run_row import RunRow
+from napari_facemap.viewer.session import Session
+from napari_facemap.viewer.target import keypoints_to_refine, video_to_refine
+
+
+class RetrackBox(QWidget):
+    """Chooses a model and frames, and puts what it finds there under the corrections.
+
+    Parameters
+    ----------
+    session : Session
+        Of the viewer.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.device = "auto"
+        self._run: tuple[KeypointLayer, range, str] | None = None  # that goes on
+        self._offered: KeypointLayer | None = None  # whose corrected stretch is offered
+        self.model = ModelChoice(session)
+        self.run_row = RunRow("Retrack all", "frames")
+        self.stretch = QPushButton("Retrack frames")
+        self.first = QSpinBox()
+        self.last = QSpinBox()
+        self._build()
+        session.labelling.changed.connect(self.refresh)
+        session.layers_changed.connect(self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.run_row.run.setToolTip("Track all frames with this model; corrections stay")
+        self.stretch.setToolTip("Track these frames alone, first and last included")
+        frames = QHBoxLayout()
+        frames.addWidget(self.stretch, stretch=1)
+        frames.addWidget(self.first)
+        frames.addWidget(QLabel("to"))
+        frames.addWidget(self.last)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Retrack with", self.model.with_button())
+        form.addRow(frames)
+        form.addRow(self.run_row)
+        self.run_row.run.clicked.connect(self._on_all)
+        self.stretch.clicked.connect(self._on_stretch)
+        self.run_row.finished.connect(self._on_finished)
+        self.run_row.busy.connect(self.stretch.setDisabled)
+        self.model.failed.connect(self.run_row.show_error)
+
+    def refresh(self) -> None:
+        """Offer the frames between the first and the last correction of a layer that is new."""
+        keypoints = keypoints_to_refine(self.session)
+        if keypoints is None or keypoints is self._offered:
+            return
+        self._offered = keypoints
+        store = keypoints.store
+        first = store.next_edited(-1)
+        last = store.next_edited(store.n_frames, -1)
+        for box, frame in ((self.first, first), (self.last, last)):
+            box.setRange(0, store.n_frames - 1)
+            box.setValue(frame or 0)
+        if first is None or first == last:
+            self.last.setValue(store.n_frames - 1)
+
+    def _on_all(self) -> None:
+        keypoints = keypoints_to_refine(self.session)
+        self._start(range(keypoints.store.n_frames) if keypoints is not None else range(0))
+
+    def _on_stretch(self) -> None:
+        first, last = sorted((self.first.value(), self.last.value()))
+        self._start(range(first, last + 1))
+
+    def _start(self, frames: range) -> None:
+        keypoints, video = keypoints_to_refine(self.session), video_to_refine(self.session)
+        if keypoints is None or video is None:
+            self.run_row.show_error("Open a video first, and track or label it.")
+            return
+        model = self.model.model
+        self._run = keypoints, frames, self.model.currentText()
+        self.run_row.start(
+            partial(
+                refine_work.track_again,
+                video_of(video),
+                keypoints.store.to_poses(predictions=True),
+                model,
+                (frames.start, frames.stop),
+                self.device,
+            )
+        )
+
+    def _on_finished(self, poses: xr.Dataset | None) -> None:
+        run, self._run = self._run, None
+        if run is None or run[0].layer not in self.session.viewer.layers:
+            return
+        keypoints, frames, model = run
+        if poses is None or not poses.attrs.get("complete", 1):
+            self.run_row.show_text("Cancelled; the points from before stay.")
+            return
+        whole = len(frames) == keypoints.store.n_frames
+        keypoints.set_store(
+            keypoints.store.with_predictions(poses, frames=None if whole else frames)
+        )
+        keypoints.edited.emit()
+        kept = f" {keypoints.store.n_edits:,} corrections kept." if keypoints.store.n_edits else ""
+        self.run_row.show_text(f"Tracked {len(frames):,} frames with {model}.{kept}")
+
+    def disconnect_viewer(self) -> None:
+        """Stop what is running and let go of the viewer."""
+        self.run_row.stop()
+        self.model.disconnect_viewer()
+        self.session.labelling.changed.disconnect(self.refresh)
+        self.session.layers_changed.disconnect(self.refresh)
