@@ -94,6 +94,9 @@ def with_stretch(earlier: xr.Dataset, fresh: xr.Dataset, frames: range) -> xr.Da
 
 def _listed(earlier: xr.Dataset, part: xr.Dataset, frames: range) -> str:
     """The stretches that were tracked anew, this one last, as JSON."""
+    own = json.loads(part.attrs.get(RETRACKED, "[]"))
+    if own and (own[-1]["start"], own[-1]["stop"]) == (frames.start, frames.stop):
+        return str(part.attrs[RETRACKED])  # put together before, see `retrack`
     origin = {
         key: value.tolist() if isinstance(value, np.ndarray) else value
         for key, value in part.attrs.items()

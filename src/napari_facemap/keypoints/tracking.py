@@ -56,6 +56,7 @@ def track(
     facing: str | None = None,
     runtime: str | None = None,
     precision: str | None = None,
+    frames: tuple[int, int] | None = None,
 ) -> xr.Dataset:
     """Track the keypoints of a mouse's face through a video.
 
@@ -93,6 +94,9 @@ def track(
         four times as fast on a CPU and moves its points: by how much ``attrs["deviation_p95"]``
         says, in pixels (95th percentile). By default that is done on CPUs where points move by
         0.1 pixels at most. The built-in model has eight bits always, and nothing moves.
+    frames : (start, stop), optional
+        Track these frames only, stop not included; no more is decoded than they need. The others
+        are NaN with confidence 0, and ``attrs["frames"]`` says which were meant.
 
     Returns
     -------
@@ -108,8 +112,8 @@ def track(
     Raises
     ------
     ValueError
-        When video, model, box, device, batch size, compat, facing, runtime or precision are not
-        usable.
+        When video, model, box, device, batch size, compat, facing, runtime, precision or frames
+        are not usable.
     NoFaceError
         When no box is given and no face is found.
     """
@@ -123,7 +127,8 @@ def track(
     chosen = choose_device(device)
     source = as_video(video)
     try:
-        run = _Run(source, loaded, chosen, compat, progress)
+        stretch = _stretch(frames, len(source))
+        run = _Run(source, loaded, chosen, compat, progress, stretch)
         try:
             run.set_up(box, facing, batch_size, runtime, precision)
             run.read()
@@ -150,6 +155,19 @@ def _check(
         raise ValueError('Expected precision "float32" with compat="facemap".')
 
 
+def _stretch(frames: tuple[int, int] | None, n_frames: int) -> range:
+    """Numbers of the frames to track."""
+    if frames is None:
+        return range(n_frames)
+    start, stop = frames
+    if not 0 <= start < stop <= n_frames:
+        raise ValueError(
+            f"Expected frames from 0 to {n_frames}, the first before the last; found {start} to "
+            f"{stop}."
+        )
+    return range(start, stop)
+
+
 class _Place(NamedTuple):
     """A box, where the face in it looks, and in which share of frames it was found."""
 
@@ -168,7 +186,9 @@ class _Run:
         device: torch.device,
         compat: str | None,
         progress: Progress | None,
+        frames: range,
     ):
+        self.frames = frames
         self.source, self.model, self.device = source, model, device
         self.compat, self.progress = compat, progress
         self.n_frames, self.height, self.width = source.shape
@@ -214,7 +234,7 @@ class _Run:
             return None
         pays = (
             self.device.type == "cpu"
-            and self.n_frames >= _WORTH_ROUNDING
+            and len(self.frames) >= _WORTH_ROUNDING
             and integers_are_exact()
             and runtime in (None, "torch")
             and not self.compat
@@ -233,7 +253,7 @@ class _Run:
         return found.rounding
 
     def read(self) -> None:
-        """Find the points in all frames, or in those until somebody says stop."""
+        """Find the points in the frames, or in those until somebody says stop."""
         place, pointer = self.place, self.pointer
 
         def work(frames: np.ndarray) -> TrackedPoints:
@@ -247,8 +267,8 @@ class _Run:
                 self.position[start:stop] = points.position
                 self.confidence[start:stop] = points.confidence
                 self.error[start:stop] = points.expected_error
-                self.done = stop
-                if self.progress is not None and self.progress(stop, self.n_frames) is False:
+                self.done = stop - self.frames.start
+                if self._stopped():
                     break
         self.attrs |= {
             "runtime": pointer.runtime.name,
@@ -259,13 +279,15 @@ class _Run:
     def _batches(self) -> Generator[tuple[int, Any]]:
         """The frames, decoded where that is fastest."""
         self.attrs["decoder"] = "cpu"
-        if self.device.type == "cuda" and isinstance(self.source, Video) and not self.compat:
+        whole = len(self.frames) == self.n_frames
+        on_gpu = self.device.type == "cuda" and whole and not self.compat
+        if on_gpu and isinstance(self.source, Video):
             from napari_facemap.video.nvdec import gpu_decodes_faster, gpu_then_cpu
 
             if gpu_decodes_faster(self.source, self.batch_size):
                 self.attrs["decoder"] = "gpu"
                 return gpu_then_cpu(self.source, self.batch_size)
-        return self.source.batches(self.batch_size)
+        return self.source.batches(self.batch_size, self.frames.start, self.frames.stop)
 
     def poses(self) -> xr.Dataset:
         """What was found."""
@@ -283,8 +305,12 @@ class _Run:
             expected_error=self.error if has_error else None,
         )
 
+    def _stopped(self) -> bool:
+        """Say how far it is; whether somebody says stop."""
+        return self.progress is not None and self.progress(self.done, len(self.frames)) is False
+
     def _pause(self, *_: int) -> None:
-        if self.progress is not None and self.progress(0, self.n_frames) is False:
+        if self._stopped():
             raise SearchStopped
 
     def _find_place(
@@ -320,10 +346,12 @@ class _Run:
             "video_frames": self.n_frames,
             "frame_height": self.height,
             "frame_width": self.width,
-            "complete": int(self.done == self.n_frames),
+            "complete": int(self.done == len(self.frames)),
             "frames_tracked": self.done,
             **self.attrs,
         }
+        if len(self.frames) < self.n_frames:
+            attrs["frames"] = np.array([self.frames.start, self.frames.stop], np.int64)
         if place.found is not None:
             attrs["face_found_in_share_of_frames"] = place.found
         if not getattr(source, "times_known", True):
