@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from napari_facemap.built_in import round_network, simulated_faces
 from napari_facemap.keypoints.augment import Augmentation
 from napari_facemap.keypoints.evaluation import read_faces, summary
+from napari_facemap.keypoints.guessing import with_guesses
 from napari_facemap.keypoints.labels import LabelledFace
 from napari_facemap.keypoints.learners import Network
 from napari_facemap.keypoints.models import Model, halved, like, save_model
@@ -34,13 +36,13 @@ OPTIONS = TrainingOptions(
     batch_size=12,
     learning_rate=5e-4,
     average=0.97,
-    simulated_share=0.35,
+    simulated_share=0.2,
     evaluate_every=30,
     augmentation=Augmentation(rotation=15, scale=1.2, shift=0.07, far=0.1),
     patience=4,
     fixed_norms=True,
 )
-"""How a model of our layout is fine-tuned."""
+"""How a model of our layout is fine-tuned on up to `_FEW` frames; on more it takes more steps."""
 
 FACEMAP_OPTIONS = replace(
     OPTIONS,
@@ -56,7 +58,8 @@ _HEADS: dict[type, dict[str, float]] = {
     KeypointNetwork: {"Conv2_1x1.conv0": 0.1, "Conv2_1x1.conv1": 0.0, "Conv2_1x1.conv2": 0.0},
 }
 
-_MICE, _PER_MOUSE = 24, 4  # simulated, so that what was learnt before stays
+_FEW = 20  # labelled frames
+_MICE, _PER_MOUSE = 16, 4  # simulated, so that what was learnt before stays
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,13 @@ def refine(
     device: str = "auto",
     report: Report | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> Refined:
     """Fine-tune a model on labelled frames.
 
-    Pictures of simulated mice, whose labels are known, are mixed in: so what is not labelled on
-    the frames is not forgotten.
+    What is not labelled on the frames shall not be forgotten: pictures of simulated mice, whose
+    labels are known, are mixed in, and keypoints that the model itself is sure of count as
+    labelled (see `with_guesses`), but never in the errors.
 
     Parameters
     ----------
@@ -117,9 +122,10 @@ def refine(
         To start from, of our own layout or of Facemap's, which keeps its layout and is trained
         as Facemap trains it.
     held_out : sequence of LabelledFace, optional
-        Frames to measure on. By default every fifth of `faces`, where there are 8 or more.
+        Frames among `faces` to measure on. By default every fifth, where there are 8 or more.
     options : TrainingOptions, optional
-        How to train; by default `OPTIONS`, or `FACEMAP_OPTIONS` for Facemap's layout.
+        How to train; by default `OPTIONS`, or `FACEMAP_OPTIONS` for Facemap's layout, with more
+        steps for many frames.
     device : {"auto", "cpu", "cuda", "mps"}
         What to compute on.
     report : callable, optional
@@ -127,6 +133,9 @@ def refine(
     progress : callable, optional
         Called with steps done and in all; when it returns False the fine-tuning stops, and the
         best epoch so far is kept.
+    origin : mapping of str to str, optional
+        Names that renamed keypoints had before, as in `LabelProject.origin`: by them the model
+        knows keypoints that it does not know by their new names.
 
     Returns
     -------
@@ -141,11 +150,18 @@ def refine(
     labelled = [face for face in faces if np.isfinite(face.xy).any()]
     if not labelled:
         raise ValueError("Expected labelled frames to learn from; found none. Label some first.")
+    model = replace(model, keypoints=renamed(model.keypoints, keypoints, origin))
     own_layout = isinstance(model.network, PointNetwork)
-    options = options or (OPTIONS if own_layout else FACEMAP_OPTIONS)
-    kept, measured = split(labelled, held_out)
+    kept, measured = split(with_guesses(labelled, keypoints, model, device), held_out)
+    options = options or _options(own_layout, len(kept))
     start = with_keypoints(halved(model.network), model.keypoints, keypoints)
-    simulated = [relabelled(f, KEYPOINTS, keypoints) for f in simulated_faces(_MICE, _PER_MOUSE)]
+    simulated = []
+    for mouse in range(_MICE):
+        if progress is not None and progress(0, options.steps) is False:
+            break
+        simulated += simulated_faces(1, _PER_MOUSE, seed=mouse)
+    known = renamed(KEYPOINTS, keypoints, origin)
+    simulated = [relabelled(face, known, keypoints) for face in simulated]
     simulated = [face for face in simulated if np.isfinite(face.xy).any()]
     network, history = train(
         kept, measured, keypoints, simulated, options, device, report,
@@ -162,6 +178,35 @@ def refine(
     )  # fmt: skip
 
 
+def _options(own_layout: bool, n_frames: int) -> TrainingOptions:
+    usual = OPTIONS if own_layout else FACEMAP_OPTIONS
+    epochs = usual.steps / usual.evaluate_every * math.sqrt(max(n_frames / _FEW, 1))
+    return replace(usual, steps=round(epochs) * usual.evaluate_every)
+
+
+def renamed(
+    known: Sequence[str], wanted: Sequence[str], origin: Mapping[str, str] | None
+) -> tuple[str, ...]:
+    """Give keypoints the names that they have now.
+
+    Parameters
+    ----------
+    known : sequence of str
+        Names that a model knows.
+    wanted : sequence of str
+        Names of today.
+    origin : mapping of str to str, optional
+        From names of today to former ones.
+
+    Returns
+    -------
+    tuple of str
+        `known`, where a name that is no longer wanted is replaced by the one that came of it.
+    """
+    now = {old: new for new, old in (origin or {}).items() if new in wanted and new not in known}
+    return tuple(now.get(name, name) if name not in wanted else name for name in known)
+
+
 def split(
     faces: Sequence[LabelledFace], held_out: Sequence[LabelledFace] | None = None
 ) -> tuple[list[LabelledFace], list[LabelledFace]]:
@@ -172,7 +217,7 @@ def split(
     faces : sequence of LabelledFace
         All of them, as in a project: by video and frame.
     held_out : sequence of LabelledFace, optional
-        Those to measure on, where somebody chose.
+        Those among them to measure on, where somebody chose.
 
     Returns
     -------
@@ -181,7 +226,10 @@ def split(
     """
     if held_out is not None:
         sources = {face.source for face in held_out}
-        return [face for face in faces if face.source not in sources], list(held_out)
+        return (
+            [face for face in faces if face.source not in sources],
+            [face for face in faces if face.source in sources],
+        )
     if len(faces) < FEWEST_TO_HOLD_OUT:
         return list(faces), []
     out = set(range(_EVERY // 2, len(faces), _EVERY))

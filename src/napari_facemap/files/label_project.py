@@ -16,12 +16,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from napari_facemap.files.atomic import atomic_path
+from napari_facemap.files.label_pictures import (
+    frame_of,
+    picture_name,
+    read_picture,
+    write_picture,
+)
+from napari_facemap.keypoints.box import Box
 from napari_facemap.keypoints.labels import LabelledFace
-from napari_facemap.video.video import open_video
 
 Point = tuple[float, float]
 
@@ -64,6 +69,7 @@ class LabelProject:
         self._labels: dict[str, dict[int, dict[str, Point]]] = {}
         self._videos: dict[str, str] = {}
         self._to_label: dict[str, list[int]] = {}
+        self._places: dict[str, tuple[Box, str]] = {}
         self._stamps: dict[str, tuple[tuple[int, int], ...]] = {}
         if self._description.is_file():
             self._read()
@@ -102,11 +108,11 @@ class LabelProject:
 
     def picture(self, video: str, frame: int) -> np.ndarray:
         """Picture of a labelled frame: grey, uint8, shape (rows, columns)."""
-        return _read_picture(self._folder_of(video) / _picture_name(frame))
+        return read_picture(self._folder_of(video) / picture_name(frame))
 
     def has_picture(self, video: str, frame: int) -> bool:
         """Whether there is a picture of a frame, so that it can have labels."""
-        return (self._folder_of(video) / _picture_name(frame)).is_file()
+        return (self._folder_of(video) / picture_name(frame)).is_file()
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -135,6 +141,13 @@ class LabelProject:
         self._to_label[video] = sorted({int(frame) for frame in frames})
         self._write_description()
 
+    def set_place(self, video: str, box: Sequence[float], facing: str) -> None:
+        """Note where a video is tracked, and where the face in that box looks."""
+        place = (Box(*(int(v) for v in box)), str(facing))
+        if self._places.get(video) != place:
+            self._places[video] = place
+            self._write_description()
+
     def set_labels(
         self, video: str, frame: int, points: Mapping[str, Point], image: np.ndarray | None = None
     ) -> None:
@@ -160,11 +173,11 @@ class LabelProject:
         odd = [name for name in points if name not in self.keypoints]
         if odd:
             raise ValueError(f"{self.folder}: the project has no keypoint {odd[0]!r}.")
-        picture = self._folder_of(video) / _picture_name(frame)
+        picture = self._folder_of(video) / picture_name(frame)
         if points and not picture.is_file():
             if image is None:
                 raise ValueError(f"{picture}: expected the frame's picture with its first label.")
-            _write_picture(picture, image)
+            write_picture(picture, image)
         self._look_again(video)
         frames = self._labels.setdefault(video, {})
         if points:
@@ -227,9 +240,10 @@ class LabelProject:
                     if name in names:
                         xy[:, names.index(name)] = point
                         hidden[names.index(name)] = not np.isfinite(point[0])
-                picture = self._folder_of(video) / _picture_name(frame)
+                picture = self._folder_of(video) / picture_name(frame)
                 source = f"{self.folder.name}/{video}/{picture.name}"
-                found.append(LabelledFace(_read_picture(picture), xy, source, hidden))
+                place = self._places.get(video)
+                found.append(LabelledFace(read_picture(picture), xy, source, hidden, place=place))
         return found
 
     # -- on disk ----------------------------------------------------------------------------------
@@ -258,6 +272,7 @@ class LabelProject:
             "videos": self._videos,
             "to_label": self._to_label,
             "origin": self.origin,
+            "places": {video: [*box, facing] for video, (box, facing) in self._places.items()},
         }
         _write_text(self._description, json.dumps(content, indent=1, ensure_ascii=False))
         parts = "".join(f"- {json.dumps(name, ensure_ascii=False)}\n" for name in self.keypoints)
@@ -277,7 +292,7 @@ class LabelProject:
         for frame, points in frames:
             places = [points.get(name, HIDDEN) for name in names]
             numbers = [_text(value) for place in places for value in place]
-            rows.append(["labeled-data", video, _picture_name(frame), *numbers])
+            rows.append(["labeled-data", video, picture_name(frame), *numbers])
             hidden += [[frame, name] for name, (x, _) in points.items() if not np.isfinite(x)]
         # Hidden ones first: a crash in between leaves one label more, never one less.
         for path, content in zip(self._tables(video), (hidden, rows), strict=True):
@@ -300,6 +315,10 @@ class LabelProject:
             self._videos = {str(k): str(v) for k, v in content["videos"].items()}
             self._to_label = {
                 str(k): [int(frame) for frame in v] for k, v in content["to_label"].items()
+            }
+            self._places = {
+                str(video): (Box(*(int(v) for v in box)), str(facing))
+                for video, (*box, facing) in content.get("places", {}).items()
             }
             self.origin = {str(k): str(v) for k, v in content.get("origin", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -344,12 +363,6 @@ def _place(table: Path, number: int, x: str, y: str) -> Point:
         ) from error
 
 
-def frame_of(picture: str) -> int | None:
-    """Number of a frame in its picture's name."""
-    match = re.search(r"(\d+)\.\w+$", picture)
-    return int(match[1]) if match else None
-
-
 def _checked(keypoints: Sequence[str]) -> tuple[str, ...]:
     names = tuple(str(name).strip() for name in keypoints)
     odd = [n for n in names if not n or "/" in n or "," in n or names.count(n) > 1]
@@ -359,10 +372,6 @@ def _checked(keypoints: Sequence[str]) -> tuple[str, ...]:
             f"{odd[0] if odd else 'none'!r}."
         )
     return names
-
-
-def _picture_name(frame: int) -> str:
-    return f"img{int(frame):08d}.png"
 
 
 def _text(value: float) -> str:
@@ -387,19 +396,3 @@ def _read_rows(path: Path) -> list[list[str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return [row for row in csv.reader(file) if any(row)]
-
-
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="image2") as file:
-        stream = file.add_stream("png", rate=1)
-        stream.pix_fmt = "gray"
-        stream.height, stream.width = image.shape
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image, np.uint8), format="gray")
-        for packet in [*stream.encode(frame), *stream.encode()]:
-            file.mux(packet)
-
-
-def _read_picture(path: Path) -> np.ndarray:
-    # A picture is a video of one frame.
-    with open_video(path) as video:
-        return video[0]

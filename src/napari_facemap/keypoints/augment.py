@@ -109,8 +109,8 @@ def plain_view(
     keypoints : tuple of str
         Names of the labels.
     box : Box, optional
-        By default the box that follows from eye and nose tip, or without them the square around
-        all labels, with room beside them.
+        By default the box that follows from eye and nose tip; without them the one that tracking
+        looks at, where it is known, or the square around all labels, with room beside them.
     mirrors : bool
         Whether the view of a face that looks right is mirrored, as networks of our layout are
         shown it; those of Facemap's layout see it as it is.
@@ -127,13 +127,15 @@ def plain_view(
     if np.isfinite([*eye, *nose]).all():
         facing = facing_of(eye, nose)
         own = face_box(eye, nose)
+    elif face.place is not None:
+        own, facing = face.place
     else:
         facing = FACINGS[0]
         own = square_box(*_around_labels(face))
     facing = facing if mirrors else FACINGS[0]
     box = own if box is None else check_box(box, *face.image.shape)
     image = prepare(face.image[None], box, facing=facing)[0, 0].numpy()
-    xy = frame_to_input(face.xy, box, facing)
+    xy = frame_to_input(face.known, box, facing)
     return View(image, xy, _seen(face, xy)), box, facing
 
 
@@ -168,7 +170,7 @@ def random_view(
         inside = np.ones_like(inside)
     if rng.random() < how.cut:
         inside &= ~_random_side(rng)
-    xy = _apply(np.linalg.inv(to_picture), face.xy)
+    xy = _apply(np.linalg.inv(to_picture), face.known)
     grey, covered = degrade(grey, inside, rng, how.degradation)
     seen = _seen(face, xy)
     seen[_at(covered | ~inside, xy) & (seen == 1)] = 0
@@ -176,7 +178,7 @@ def random_view(
 
 
 def _seen(face: LabelledFace, xy: np.ndarray) -> np.ndarray:
-    known = np.isfinite(face.xy).all(axis=0)
+    known = np.isfinite(face.known).all(axis=0)
     with np.errstate(invalid="ignore"):
         outside = ((xy < -0.5) | (xy > INPUT_SIZE - 0.5)).any(axis=0)
     seen = np.where(known, np.where(outside, 0.0, 1.0), np.nan).astype(np.float32)
@@ -216,6 +218,10 @@ def _own_view(
     eye, nose = eye_and_nose(face.xy, keypoints)
     if np.isfinite(eye).all() and np.isfinite(nose).all():
         return *view_of(eye, nose), facing_of(eye, nose)
+    if face.place is not None:
+        box, facing = face.place
+        middle = np.array([box.x0 + box.x1, box.y0 + box.y1]) / 2 - 0.5
+        return middle, float(max(box.width, box.height)), facing
     return *_around_labels(face), FACINGS[rng.integers(2)]
 
 

@@ -73,7 +73,7 @@ def read_faces(
             reading = read_network(network, torch.from_numpy(view.image)[None, None].to(device))
         xy, spread, seen = (part[0].cpu().numpy().astype(float) for part in reading)
         points = input_to_frame(xy, box, facing)
-        unit = float(face_size(face.xy, keypoints))
+        unit = float(face_size(face.known, keypoints))
         unit = unit if np.isfinite(unit) else (box.x1 - box.x0) / BOX_SIDE
         errors = 100 * np.hypot(*(points - face.xy)) / unit
         rows.append((errors, log_excess(spread, face_size(xy, keypoints)), seen))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_facemap.keypoints.box import Box
 from napari_facemap.keypoints.view import face_size
 from napari_facemap.video.video import open_video
 
@@ -33,12 +34,25 @@ class LabelledFace:
         The picture's file, relative to the labels.
     hidden : ndarray of bool, shape (keypoint,), optional
         Keypoints that are known to be covered or outside the picture; simulations know.
+    guessed : ndarray, shape (2, keypoint), optional
+        Where a model sees keypoints that nobody labelled; NaN where it is not sure.
+    place : (Box, str), optional
+        Where tracking looks in this recording, and where the face looks there.
     """
 
     image: np.ndarray
     xy: np.ndarray
     source: str
     hidden: np.ndarray | None = None
+    guessed: np.ndarray | None = None
+    place: tuple[Box, str] | None = None
+
+    @property
+    def known(self) -> np.ndarray:
+        """Labels, and guesses where there are none, shape (2, keypoint)."""
+        if self.guessed is None:
+            return self.xy
+        return np.where(np.isfinite(self.xy), self.xy, self.guessed)
 
     @property
     def dataset(self) -> str:
@@ -116,7 +130,10 @@ def shrunk(face: LabelledFace, keypoints: Sequence[str]) -> LabelledFace:
     small = F.interpolate(grey, (rows, columns), mode="bilinear", antialias=True)
     image = small[0, 0].round().clamp(0, 255).to(torch.uint8).numpy()
     scale = np.array([columns, rows])[:, None] / np.array(face.image.shape[::-1])[:, None]
-    return replace(face, image=image, xy=(face.xy + 0.5) * scale - 0.5)
+    guessed = None if face.guessed is None else (face.guessed + 0.5) * scale - 0.5
+    return replace(
+        face, image=image, xy=(face.xy + 0.5) * scale - 0.5, guessed=guessed, place=None
+    )
 
 
 def _picture(table: Path, name: str) -> np.ndarray:
