@@ -205,9 +205,11 @@ def _of_each_kind(
     n = min(n, len(candidates))
     centred = pictures - pictures.mean(axis=0)
     directions = np.linalg.svd(centred, full_matrices=False)[2][:_DIRECTIONS]
-    _, kind = kmeans2(
-        centred @ directions.T, n, minit="++", seed=np.random.default_rng(seed), missing="warn"
-    )
+    small = (centred @ directions.T).round(6)
+    distinct, kind = np.unique(small, axis=0, return_inverse=True)
+    if len(distinct) > n:  # k-means cannot part fewer pictures than kinds
+        rng = np.random.default_rng(seed)
+        _, kind = kmeans2(small, n, minit="++", seed=rng, missing="warn")
     order = np.argsort(-score, kind="stable")
     first = {int(kind[k]): int(k) for k in order[::-1]}
     found: list[int] = []
