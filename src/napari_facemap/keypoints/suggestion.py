@@ -9,7 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import xarray as xr
-from scipy.cluster.vq import kmeans2
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.ndimage import median_filter
 
 from napari_facemap.keypoints.box import Box
@@ -80,7 +81,6 @@ def suggest(
     labelled: Iterable[int] = (),
     model: Model | None = None,
     min_gap: float = _SECOND,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> list[int]:
     """Suggest frames to label.
@@ -103,8 +103,6 @@ def suggest(
         Candidates are tracked with it as they are and mirrored: where both disagree is hard.
     min_gap : float
         Seconds between suggestions, and from frames with labels, at least.
-    seed : int
-        Of the kinds.
     progress : callable, optional
         Called with candidates read and in all; when it returns False those read so far count.
 
@@ -146,7 +144,7 @@ def suggest(
     score = hard[candidates]
     if disagree:
         score = score + disagree
-    return _of_each_kind(candidates, np.array(pictures), score, times, n, min_gap, seed)
+    return _of_each_kind(candidates, np.array(pictures), score, times, n, min_gap)
 
 
 def _candidates(
@@ -190,6 +188,16 @@ def _disagreement(pointer: Pointer, image: np.ndarray, box: Box, facing: str) ->
     return float(np.minimum(apart[sure], _MOST).mean()) if sure.any() else 0.0
 
 
+def _kinds(pictures: np.ndarray, n: int) -> np.ndarray:
+    """Part pictures by k-means, which begins at Ward's clusters and so needs no chance."""
+    kind = fcluster(linkage(pictures, "ward"), n, "maxclust") - 1
+    centres = np.stack([pictures[kind == k].mean(axis=0) for k in range(kind.max() + 1)])
+    try:
+        return np.asarray(kmeans2(pictures, centres, minit="matrix", missing="raise")[1])
+    except ClusterError:
+        return np.asarray(kind)
+
+
 def _of_each_kind(
     candidates: Sequence[int],
     pictures: np.ndarray,
@@ -197,7 +205,6 @@ def _of_each_kind(
     times: np.ndarray,
     n: int,
     min_gap: float,
-    seed: int,
 ) -> list[int]:
     """The hardest of each kind, then the hardest of all, apart from each other."""
     if not len(candidates):
@@ -208,8 +215,7 @@ def _of_each_kind(
     small = (centred @ directions.T).round(6)
     distinct, kind = np.unique(small, axis=0, return_inverse=True)
     if len(distinct) > n:  # k-means cannot part fewer pictures than kinds
-        rng = np.random.default_rng(seed)
-        _, kind = kmeans2(small, n, minit="++", seed=rng, missing="warn")
+        kind = _kinds(small, n)
     order = np.argsort(-score, kind="stable")
     first = {int(kind[k]): int(k) for k in order[::-1]}
     found: list[int] = []
