@@ -104,6 +104,33 @@ def read_deeplabcut(
     return [face for face in faces if np.isfinite(face.xy).any()]
 
 
+def deeplabcut_bodyparts(folder: str | Path) -> list[str]:
+    """Names of what is labelled in a DeepLabCut project.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As for `read_deeplabcut`.
+
+    Returns
+    -------
+    list of str
+        In the order of its tables, each once.
+
+    Raises
+    ------
+    ValueError
+        When there is no table, or it is not one of DeepLabCut's.
+    """
+    tables = [_read_table(path) for path in _find_tables(Path(folder))]
+    return list(dict.fromkeys(part for table in tables for _, part in table.columns))
+
+
+def alike(name: str) -> str:
+    """Name without what tells spellings apart: case, spaces, underscores and brackets."""
+    return re.sub(r"[\s_()\[\]{}]", "", name).casefold()
+
+
 @dataclass(frozen=True)
 class _Table:
     """One ``CollectedData_<scorer>.csv``, its lines numbered as in the file."""
@@ -183,8 +210,8 @@ def _read_table(path: Path) -> _Table:
 def _match(table: _Table, keypoints: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
     """Keypoint of each bodypart that has one: by `names`, else the same name, else about it."""
     match: dict[str, str] = {}
-    alike = {_bare(keypoint): keypoint for keypoint in keypoints}
-    for rule, key in ((names, str), ({name: name for name in keypoints}, str), (alike, _bare)):
+    about = {alike(keypoint): keypoint for keypoint in keypoints}
+    for rule, key in ((names, str), ({name: name for name in keypoints}, str), (about, alike)):
         taken = set(match.values())
         for part in dict.fromkeys(part for _, part in table.columns):
             keypoint = rule.get(key(part))
@@ -197,10 +224,6 @@ def _match(table: _Table, keypoints: Sequence[str], names: Mapping[str, str]) ->
                 )
             match[part] = keypoint
     return match
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[\s_()\[\]{}]", "", name).casefold()
 
 
 def _places(

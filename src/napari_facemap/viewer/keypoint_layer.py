@@ -19,10 +19,8 @@ from psygnal import Signal
 from napari_facemap.keypoints.store import FramePoints, KeypointStore
 from napari_facemap.viewer.clock import FrameClock
 from napari_facemap.viewer.keypoint_style import (
-    BORDER_WIDTH,
     ERROR,
     HIDDEN_SIZE,
-    border_widths,
     features_of,
     marker_size,
     names_beside,
@@ -61,7 +59,6 @@ def layer_data(store: KeypointStore, name: str = "keypoints", **extra: Any) -> t
         "features": features_of(store, points),
         "size": sizes_of(np.full(len(store.keypoints), size), style["shown"], size),
         "symbol": "disc",
-        "border_width": BORDER_WIDTH,
         "axis_labels": ("y", "x"),
         "units": ("pixel", "pixel"),
         "metadata": {STORE: store, **extra},
@@ -177,6 +174,8 @@ class KeypointLayer:
         with self.layer.events.current_size.blocker():
             self.layer.current_size = self._size  # of the next point that is added
         self.layer.size = np.where(self.layer.shown, self._size, HIDDEN_SIZE)
+        if self._names_shown:
+            self._write_names()
         self.chosen.emit()
 
     @property
@@ -224,10 +223,9 @@ class KeypointLayer:
         self.layer.refresh(extent=False, thumbnail=False)
 
     def _dress(self, points: FramePoints) -> None:
-        style = style_of(self.store, points)
+        style = style_of(self.store, points, self.placing.current)
         self._size = usual_size(self.layer.size, self._size)
         style["size"] = sizes_of(self.layer.size, style["shown"], self._size)
-        style["border_width"] = border_widths(self.names, self.placing.current)
         seen = not np.array_equal(self.layer.shown, style["shown"])
         with self.layer.events.blocker_all():
             for name, values in style.items():
@@ -246,13 +244,13 @@ class KeypointLayer:
 
     def _write_names(self) -> None:
         if self._names_shown:
-            self.layer.text = names_beside(self.store, self.layer.shown)
+            self.layer.text = names_beside(self.store, self.layer.shown, self._size)
         else:
             self.layer.text = None
 
     def show_current(self) -> None:
         """Mark the current keypoint with a broad ring."""
-        self.layer.border_width = border_widths(self.names, self.placing.current)
+        self.refresh(force=True)
         self.chosen.emit()
 
     # -- layer to store ---------------------------------------------------------------------

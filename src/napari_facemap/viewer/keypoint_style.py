@@ -12,6 +12,7 @@ from napari_facemap.keypoints.store import FramePoints, KeypointStore
 
 EDITED_BORDER = (1.0, 1.0, 1.0, 1.0)
 PROPOSED_BORDER = (1.0, 0.85, 0.1, 1.0)
+CURRENT_BORDER = (0.3, 0.9, 1.0, 1.0)
 PLAIN_BORDER = (0.0, 0.0, 0.0, 0.6)
 BORDER_WIDTH, CURRENT_WIDTH = 0.14, 0.3  # of the size
 ERROR = "expected error (px)"
@@ -57,27 +58,27 @@ def rows_of(position: np.ndarray) -> np.ndarray:
     return np.nan_to_num(position[:, ::-1].astype(np.float64), nan=0.25)
 
 
-def style_of(store: KeypointStore, points: FramePoints) -> dict[str, np.ndarray]:
+def style_of(
+    store: KeypointStore, points: FramePoints, current: str | None = None
+) -> dict[str, np.ndarray]:
     """Colours of faces and rings, and which rows are shown.
 
     Faces are as faint as their keypoint is unsure; rings are white where a person placed it,
-    yellow where it waits to be accepted.
+    yellow where it waits to be accepted, blue and broad where a click would put it elsewhere.
     """
     shown = np.isfinite(points.position[:, 0])
     color = np.array([rgb_of(name) for name in store.keypoints], np.float32)
     alpha = _FAINTEST + (1 - _FAINTEST) * np.clip(points.confidence, 0, 1)
     border = np.where(points.proposed[:, None], PROPOSED_BORDER, PLAIN_BORDER)
+    is_current = np.array([name == current for name in store.keypoints])
+    border = np.where((is_current & ~points.proposed)[:, None], CURRENT_BORDER, border)
     border = np.where(points.edited[:, None], EDITED_BORDER, border).astype(np.float32)
     border[:, 3] *= shown
     # napari 0.9 draws rows that are not `shown` all the same in a layer without a hidden axis,
     # so they are transparent, and too small to be hit, as well.
     face = np.column_stack([color, alpha * shown]).astype(np.float32)
-    return {"face_color": face, "border_color": border, "shown": shown}
-
-
-def border_widths(names: tuple[str, ...], current: str | None) -> np.ndarray:
-    """Widths of the rings, relative to the size: the current keypoint's is broad."""
-    return np.array([CURRENT_WIDTH if name == current else BORDER_WIDTH for name in names])
+    width = np.where(is_current, CURRENT_WIDTH, BORDER_WIDTH)
+    return {"face_color": face, "border_color": border, "border_width": width, "shown": shown}
 
 
 def sizes_of(sizes: np.ndarray, shown: np.ndarray, usual: float) -> np.ndarray:
@@ -104,7 +105,7 @@ def values_of(points: FramePoints) -> dict[str, np.ndarray]:
     return {"confidence": np.round(points.confidence, 2), **errors, "edited": points.edited}
 
 
-def names_beside(store: KeypointStore, shown: np.ndarray) -> dict[str, Any]:
+def names_beside(store: KeypointStore, shown: np.ndarray, size: float) -> dict[str, Any]:
     """Text of a layer as napari takes it: names in the keypoints' colours, none of hidden ones."""
     names = [name if seen else "" for name, seen in zip(store.keypoints, shown, strict=True)]
     colors = np.array([(*rgb_of(name), 1.0) for name in store.keypoints], np.float32)
@@ -113,7 +114,7 @@ def names_beside(store: KeypointStore, shown: np.ndarray) -> dict[str, Any]:
         "color": colors,
         "size": 9,
         "anchor": "upper_left",
-        "translation": (0, 0),
+        "translation": (-0.2 * size, 0.7 * size),  # so that it hides neither point nor picture
     }
 
 

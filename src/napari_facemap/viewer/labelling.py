@@ -263,15 +263,12 @@ class Labelling:
         """Corrected frames of the layer that are not in the project."""
         if self.keypoints is None or self.project is None:
             return []
-        known = set(self.labelled)
-        names = set(self.project.keypoints)
-        store, found = self.keypoints.store, []
-        frame = store.next_edited(-1)
-        while frame is not None:
-            if frame not in known and names & set(corrections_in(store, frame)):
-                found.append(frame)
-            frame = store.next_edited(frame)
-        return found
+        known, store = set(self.labelled), self.keypoints.store
+        found = [frame for frame in store.edited_frames if frame not in known]
+        if set(store.keypoints) <= set(self.project.keypoints):
+            return found
+        ours = set(self.project.keypoints)
+        return [frame for frame in found if ours & set(corrections_in(store, frame))]
 
     def add_corrected(self, frames: Iterable[int] | None = None) -> int:
         """Take corrected frames into the project (all, by default); gives how many."""
@@ -468,8 +465,11 @@ def name_in(project: LabelProject, layer: Image, source: Any) -> str:
     path = Path(source.path or layer.source.path or project.folder / layer.name).resolve()
     if path not in project.videos.values():
         for name, known in project.videos.items():
-            stems = path.name == known.name or path.stem == known.name
-            if stems and not known.exists() and _same_picture(project, name, source):
+            if (
+                path.stem == known.stem
+                and not known.exists()
+                and _same_picture(project, name, source)
+            ):
                 if path.exists():
                     project.move_video(name, path)
                 return name

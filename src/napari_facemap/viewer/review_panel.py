@@ -11,14 +11,15 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
-    QToolButton,
     QWidget,
 )
 
+from napari_facemap.viewer.focus import focus_picture, leave_keys_to_picture
 from napari_facemap.viewer.keypoint_style import expected_error
-from napari_facemap.viewer.keys import as_html
 from napari_facemap.viewer.session import Session
+from napari_facemap.viewer.shortcuts import Shortcuts
 
 
 class ReviewPanel(QGroupBox):
@@ -39,19 +40,21 @@ class ReviewPanel(QGroupBox):
         self.frame = QSpinBox()
         self.threshold = QDoubleSpinBox()
         self.state = QLabel()
-        self.shortcuts = QLabel(as_html())
+        self.shortcuts: Shortcuts | None = None
         self._build()
         self.viewer.dims.events.current_step.connect(self.refresh, position="last")
         for event in ("inserted", "removed"):
             getattr(self.viewer.layers.events, event).connect(self.refresh, position="last")
         self.viewer.layers.selection.events.active.connect(self.refresh)
         self.session.edited.connect(self.refresh)
+        self.session.frame_asked.connect(self._on_asked)
         self.refresh()
 
     def _build(self) -> None:
         self.frame.setKeyboardTracking(False)
-        self.frame.setToolTip("Go to a frame: type its number and press Enter")
+        self.frame.setToolTip("Go to a frame: type its number and press Enter (G)")
         self.frame.valueChanged.connect(self._on_frame)
+        self.frame.editingFinished.connect(self._on_typed)
         self.threshold.setRange(0, 1)
         self.threshold.setSingleStep(0.05)
         self.threshold.setValue(0.5)
@@ -69,26 +72,39 @@ class ReviewPanel(QGroupBox):
         grid.addWidget(QLabel("Corrected frame"), 3, 0)
         self._add_button(grid, 3, 1, "◀", self.previous_corrected, "Previous (Shift+J)")
         self._add_button(grid, 3, 2, "▶", self.next_corrected, "Next (J)")
+        show = self._add_button(grid, 4, 0, "Shortcuts…", self.show_shortcuts, "All keys")
+        show.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self._add_button(grid, 4, 1, "Undo", self.undo, "Take back the last correction (Ctrl+Z)")
         self._add_button(grid, 4, 2, "Redo", self.redo, "Do it again (Ctrl+Shift+Z)")
         grid.addWidget(self.state, 5, 0, 1, 3)
-        self.show_shortcuts = QToolButton()
-        self.show_shortcuts.setText("Shortcuts")
-        self.show_shortcuts.setCheckable(True)
-        self.show_shortcuts.toggled.connect(self.shortcuts.setVisible)
-        self.shortcuts.setVisible(False)
-        grid.addWidget(self.show_shortcuts, 6, 0, 1, 3)
-        grid.addWidget(self.shortcuts, 7, 0, 1, 3)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(2, 1)
+        leave_keys_to_picture(self)
 
     def _add_button(
         self, grid: QGridLayout, row: int, column: int, text: str, slot: Any, tip: str
-    ) -> None:
+    ) -> QPushButton:
         button = QPushButton(text)
         button.setToolTip(tip)
         button.clicked.connect(slot)
         grid.addWidget(button, row, column)
+        return button
+
+    def show_shortcuts(self) -> None:
+        """Show all keys in a window beside this one."""
+        if self.shortcuts is None:
+            self.shortcuts = Shortcuts(self)
+        self.shortcuts.show()
+        self.shortcuts.raise_()
+
+    def _on_asked(self) -> None:
+        if self.frame.isVisible():
+            self.frame.setFocus()
+            self.frame.selectAll()
+
+    def _on_typed(self) -> None:
+        if self.frame.hasFocus():
+            focus_picture(self)
 
     def refresh(self, event: Any = None) -> None:
         """Show where the slider stands and how much was corrected."""
@@ -159,3 +175,4 @@ class ReviewPanel(QGroupBox):
             getattr(self.viewer.layers.events, event).disconnect(self.refresh)
         self.viewer.layers.selection.events.active.disconnect(self.refresh)
         self.session.edited.disconnect(self.refresh)
+        self.session.frame_asked.disconnect(self._on_asked)

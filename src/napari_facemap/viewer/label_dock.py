@@ -1,0 +1,79 @@
+"""Dock "Label and refine": frames to label, their labels, the skeleton, and what follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_facemap.viewer.focus import leave_keys_to_picture
+from napari_facemap.viewer.keypoint_panel import KeypointPanel
+from napari_facemap.viewer.label_project_panel import LabelProjectPanel
+from napari_facemap.viewer.layers import bare
+from napari_facemap.viewer.review_panel import ReviewPanel
+from napari_facemap.viewer.session import session_of
+from napari_facemap.viewer.skeleton_panel import SkeletonPanel
+from napari_facemap.viewer.suggestion_panel import SuggestionPanel
+
+if TYPE_CHECKING:
+    import napari
+
+
+class LabelDock(QWidget):
+    """Labels frames of videos into a project, and makes a tracker of them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = bare(viewer)
+        self.session = session = session_of(viewer)
+        self.project = LabelProjectPanel(self.viewer, session)
+        self.frames = SuggestionPanel(self.viewer, session)
+        self.keypoints = KeypointPanel(self.viewer, session)
+        self.review = ReviewPanel(self.viewer, session)
+        self.skeleton = SkeletonPanel(self.viewer, session)
+        self.tabs = QTabWidget()
+        self._build()
+
+    def _build(self) -> None:
+        self.setMinimumWidth(360)
+        self.tabs.addTab(_scrolled(self.frames, self.keypoints, self.review), "Label")
+        self.tabs.addTab(_scrolled(self.skeleton), "Skeleton")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.addWidget(self.project)
+        layout.addWidget(self.tabs, stretch=1)
+        for panel in (self.frames, self.keypoints):
+            leave_keys_to_picture(panel)
+
+    @property
+    def panels(self) -> tuple[Any, ...]:
+        """All panels, each of which follows the viewer."""
+        return (self.project, self.frames, self.keypoints, self.review, self.skeleton)
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what is running and let go of the viewer; the project stays open."""
+        for panel in self.panels:
+            panel.disconnect_viewer()
+        super().closeEvent(event)
+
+
+def _scrolled(*panels: QWidget) -> QScrollArea:
+    content = QWidget()
+    column = QVBoxLayout(content)
+    column.setContentsMargins(2, 8, 2, 2)
+    column.setAlignment(Qt.AlignmentFlag.AlignTop)
+    for panel in panels:
+        column.addWidget(panel)
+    scroll = QScrollArea()  # so that the dock never makes a small screen's window larger
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(content)
+    return scroll
