@@ -1,8 +1,9 @@
 """Time of one frame step in napari: our keypoint layer, beside an image alone and plain points.
 
 A step is `viewer.dims.set_current_step` to a random frame; with a screen also the step and the
-drawing of the window together. The image is one
-black frame under every number, so that only the viewer is timed.
+drawing of the window together. The image is one black frame under every number, so that only the
+viewer is timed. With a screen also: a move of the cursor of the encoder's raster of 2,000 neurons
+x 100,000 times, measured above predicted, in the same window, drawing included.
 
     python benchmarks/viewer.py [--quick] [--json FILE]
 """
@@ -85,6 +86,46 @@ def time_steps(make_viewer: Callable, add: Callable, n_frames: int, n_steps: int
     return row
 
 
+def time_raster(n_moves: int, n_neurons: int = 2000, n_times: int = 100_000) -> list[dict]:
+    """Median milliseconds of a cursor's move in the whole recording, and in 30 s of it."""
+    from qtpy.QtWidgets import QApplication
+
+    from napari_facemap.viewer.raster import RasterPlot
+    from napari_facemap.viewer.raster_math import raster_of
+
+    times = np.arange(n_times) / 10
+    activity = np.random.default_rng(0).standard_normal((n_neurons, n_times), np.float32)
+    start = time.perf_counter()
+    raster = raster_of(activity, times, np.arange(n_neurons))
+    made = time.perf_counter() - start
+    viewer, draw, close = window()
+    add_image(viewer, 1000)
+    plot = RasterPlot()
+    viewer.window.add_dock_widget(plot, area="bottom")
+    plot.set_rasters([("measured", raster), ("predicted", raster)])
+    rows = []
+    for name, seconds in (("whole", None), ("30 s", 30.0)):
+        first, last = 0.0, float(times[-1])
+        if seconds is not None:
+            plot.set_time(last / 2)
+            plot.show_seconds(seconds)
+            first, last = plot.shown_window
+        moves = []
+        for at in np.random.default_rng(1).uniform(first, last, n_moves + 3):
+            start = time.perf_counter()
+            plot.set_time(float(at))
+            plot.repaint()
+            draw()
+            moves.append(1000 * (time.perf_counter() - start))
+        rows.append({
+            "layers": f"raster {n_neurons:,} x {n_times:,}, {name}: cursor", "frames": n_times,
+            "add_s": made, "step_ms": statistics.median(moves[3:]),
+        })  # fmt: skip
+    QApplication.processEvents()
+    close()
+    return rows
+
+
 def _nothing() -> None:
     pass
 
@@ -123,6 +164,8 @@ def main() -> None:
         few = chosen.quick or (add is add_plain and n_frames > 100_000)
         timed = time_steps(make_viewer, add, n_frames, 15 if few else 60)
         rows.append({"layers": name, "frames": n_frames, **timed})
+    if has_screen:
+        rows += time_raster(15 if chosen.quick else 60)
     print_table(rows)
     if chosen.json:
         save_json(chosen.json, rows)

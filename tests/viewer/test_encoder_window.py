@@ -97,7 +97,7 @@ def click(qtbot):
         center = np.array(viewer.camera.center[-2:])
         across = (np.array(place) - center) * viewer.camera.zoom
         spot = QPoint(
-            *(round(v) for v in across[::-1] + [canvas.width() / 2, canvas.height() / 2])
+            *(round(v) for v in np.add(across[::-1], [canvas.width() / 2, canvas.height() / 2]))
         )
         QTest.mouseMove(canvas, spot)
         qtbot.wait(50)

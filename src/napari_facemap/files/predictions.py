@@ -42,11 +42,9 @@ def write_predictions(prediction: xr.Dataset, path: str | Path) -> Path:
     _check(prediction, path)
     # netCDF has no booleans of its own; every reader knows bytes of 0 and 1.
     whole = prediction.assign(test=prediction["test"].astype(np.int8))
-    # Files are compressed by h5py's own filter, so that any HDF5 opens them.
-    squeezed = {"zlib": True, "complevel": 1}
-    encoding = dict.fromkeys(("measured", "predicted"), squeezed)
+    # Not compressed: activity is noise in its last digits, and a large file would take minutes.
     with atomic_path(path) as temporary:
-        whole.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        whole.to_netcdf(temporary, engine="h5netcdf")
     return path
 
 

@@ -143,6 +143,5 @@ def _write_prediction(report: Report, path: Path) -> None:
     # As `write_predictions`, which lies in a room above this one, and for `read_predictions`.
     prediction = report.prediction
     whole = prediction.assign(test=prediction["test"].astype(np.int8))
-    encoding = {name: {"zlib": True, "complevel": 1} for name in ("measured", "predicted")}
     with atomic_path(path) as temporary:
-        whole.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        whole.to_netcdf(temporary, engine="h5netcdf")

@@ -131,12 +131,16 @@ class RasterPlot(QWidget):
             plot.getAxis(side).setPen(self._colors[1])
             plot.getAxis(side).setTextPen(self._colors[1])
 
-    def _on_zoomed(self, factor: float) -> None:
+    def show_seconds(self, width: float) -> None:
+        """Make the window so many seconds wide; what is under the cursor stays there."""
         start, stop = self._window
-        width = max(factor * (stop - start), _NARROWEST)
-        # What is under the cursor stays there.
+        width = max(width, _NARROWEST)
         at = np.clip((self._time - start) / (stop - start), 0, 1)
         self._turn_to(self._time - at * width, self._time + (1 - at) * width)
+
+    def _on_zoomed(self, factor: float) -> None:
+        start, stop = self._window
+        self.show_seconds(factor * (stop - start))
 
     def _turn_to(self, start: float, stop: float) -> None:
         low, high = self._limits
