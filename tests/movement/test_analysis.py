@@ -188,15 +188,32 @@ def test_stopping_while_components_are_sought_keeps_the_traces(frames):
     assert np.isfinite(result.traces["motion_energy"].values[1:]).all()
 
 
-def test_stopping_keeps_what_is_done(frames):
+@pytest.mark.parametrize("asked_for", [1, 2])
+def test_stopping_within_components_leaves_those_out(frames, monkeypatch, asked_for):
+    # One more portion of pixels is not begun; components that were found before stay.
+    monkeypatch.setattr(svd, "_COLUMNS", 100)
+    asked = []
+    portions = -(-(72 // 4) * (96 // 4) // 100)
+    most = 1 + (1 + 2 * portions) * (asked_for - 1) + 3
+
+    def stop(done, total):
+        asked.append(done)
+        return asked.count(total) < most
+
+    found = motion(frames, components=4, sources=("motion", "movie"), progress=stop)
+    assert asked.count(len(frames)) == most
+    assert [one.source for one in found.components] == ["motion", "movie"][: asked_for - 1]
+    assert found.traces.attrs["complete"] == 0
+
+
+def test_stopping_keeps_the_traces_so_far(frames):
     found = motion(frames, [PAD], components=3, batch_size=5, progress=lambda done, _: done < 20)
     attrs = found.traces.attrs
     assert (attrs["complete"], attrs["frames_measured"]) == (0, 20)
     energy = found.traces["motion_energy"].values
     assert np.isfinite(energy[1:20]).all()
     assert np.isnan(energy[20:]).all()
-    assert np.isfinite(found.components[0].scores[1:20]).all()
-    assert np.isnan(found.components[0].scores[20:]).all()
+    assert found.components == ()
 
 
 def test_frames_that_do_not_decode_touch_no_other(frames, monkeypatch):

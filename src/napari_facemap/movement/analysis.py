@@ -65,8 +65,9 @@ def motion(
     device : {"auto", "cpu", "cuda", "mps"}
         Where components are computed.
     progress : callable, optional
-        Called with the numbers of frames read and to be read. When it returns False reading
-        stops: what was measured so far is given, with ``attrs["complete"]`` 0.
+        Called with the numbers of frames read and to be read, also while components are found.
+        When it returns False the work stops: traces of the frames that were read are given, and
+        the components that were found of all frames, with ``attrs["complete"]`` 0.
     batch_size : int, optional
         Frames read at once. It changes no result.
     poses : xarray.Dataset, or sequence of them or None, optional
@@ -175,12 +176,16 @@ class _Run:
             return self._go_on(self.done)
 
         pass_by(self.videos, self.measures, self.binnings, n, learn)
-        for _, decompositions, kept in self.targets:
-            for one in decompositions:
-                self.stopped = self.stopped or not self._go_on(self.done)
-                if not self.stopped or self.done < self.n_frames:
+        if self.done < self.n_frames:
+            return  # stopped: of a part of the video there are traces, but no components
+        try:
+            for _, decompositions, kept in self.targets:
+                for one in decompositions:
                     self._settle(one, kept)
-        if again and self.done == self.n_frames and not self.stopped:
+        except _StoppedError:
+            self.stopped = True
+            return
+        if again:
             self._score_again(n)
 
     def _learn(
@@ -197,16 +202,25 @@ class _Run:
 
     def _settle(self, one: Decomposition, kept: Sums) -> None:
         """Choose directions, and find the scores of what is at hand."""
+        self._check()
         if kept.are_kept and one.is_scored:  # exact
-            good = self._good(one, 0, self.n_frames)
-            good[self.done :] = False
-            one.settle(kept, good)
+            one.settle(kept, self._good(one, 0, self.n_frames), self._check)
             return
         if kept.are_kept:
-            kept.each(self.done, partial(self._learn, [one]))
+            self._each(kept, partial(self._learn, [one]))
         one.settle()
         if kept.are_kept and not one.is_scored:
-            kept.each(self.done, partial(self._score, [one]))
+            self._each(kept, partial(self._score, [one]))
+
+    def _each(self, kept: Sums, give: Callable[[int, np.ndarray, np.ndarray], None]) -> None:
+        for portion in kept.portions():
+            self._check()
+            give(*portion)
+
+    def _check(self) -> None:
+        """Raise when somebody asks to stop, all frames having been read."""
+        if not self._go_on(self.done):
+            raise _StoppedError
 
     def _to_be_scored(self) -> list[tuple[slice, list[Decomposition]]]:
         """Which decompositions have to see the video again."""
@@ -280,6 +294,10 @@ class _Run:
             "device": self.device.type,
         }
         return attrs
+
+
+class _StoppedError(Exception):
+    """Components are not wanted any more."""
 
 
 class _Beside:

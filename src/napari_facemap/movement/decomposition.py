@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -73,7 +73,12 @@ class Decomposition:
         pictures = self._pictures(before, sums)
         self._finder.add(pictures if good.all() else pictures[good])
 
-    def settle(self, kept: Sums | None = None, good: np.ndarray | None = None) -> None:
+    def settle(
+        self,
+        kept: Sums | None = None,
+        good: np.ndarray | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         """Choose the directions of what was learnt, or of sums that are kept.
 
         Parameters
@@ -82,6 +87,8 @@ class Decomposition:
             Of all frames that were seen, where nothing was taken; for exact components alone.
         good : ndarray of bool, shape (time,), optional
             Which of these frames have a picture.
+        check : callable, optional
+            Called every now and then; what it raises ends the work.
         """
         if kept is None or good is None:
             found = self._finder.directions()
@@ -90,7 +97,8 @@ class Decomposition:
             rows = np.flatnonzero(good)
             found = None
             if len(rows):
-                found = self._finder.directions_of(partial(self._columns, kept, rows), len(rows))
+                columns = partial(self._columns, kept, rows, check)
+                found = self._finder.directions_of(columns, len(rows))
         del self._finder
         self.is_scored = found is None or found.scores is not None
         if found is None:
@@ -140,8 +148,12 @@ class Decomposition:
             tuple(means),
         )
 
-    def _columns(self, kept: Sums, rows: np.ndarray, part: slice) -> torch.Tensor:
+    def _columns(
+        self, kept: Sums, rows: np.ndarray, check: Callable[[], None] | None, part: slice
+    ) -> torch.Tensor:
         """Some pixels of the pictures of some frames."""
+        if check is not None:
+            check()
         sums = kept.columns(part)
         first, stop = int(rows[0]), int(rows[-1]) + 1
         whole = stop - first == len(rows)  # then nothing is copied first
@@ -204,10 +216,9 @@ class Sums:
         assert self._kept is not None
         return self._kept[:, part]
 
-    def each(self, n: int, give: Callable[[int, np.ndarray, np.ndarray], None]) -> None:
-        """Give the first `n` again: start, those before, and some, `_PORTION` at a time."""
+    def portions(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """All again: the first frame, the sums before it, and those of some frames."""
         assert self._kept is not None
-        for start in range(0, n, _PORTION):
-            give(
-                start, self._kept[max(start - 1, 0)], self._kept[start : min(start + _PORTION, n)]
-            )
+        for start in range(0, len(self._kept), _PORTION):
+            before = self._kept[max(start - 1, 0)]
+            yield start, before, self._kept[start : start + _PORTION]

@@ -222,9 +222,8 @@ class RegionLayer:
     def _write(self, rows: Sequence[Mapping[str, Any]], tell: bool = True) -> None:
         self._tidying = True
         try:
-            self.layer.features = _table(_named(rows))
-            self.layer.refresh_text()
-            if rows:
+            self.layer.features = _table(_named(rows))  # which draws the names anew
+            if not self._colored_as(rows):
                 self.layer.edge_color = [COLORS[row["kind"]] for row in rows]
         finally:
             self._tidying = False

@@ -202,9 +202,7 @@ class RegionPanel(QGroupBox):
         self._filling = True
         self.table.setRowCount(len(rows))
         for k, row in enumerate(rows):
-            item = QTableWidgetItem(row["name"])
-            self.table.setItem(k, 0, item)
-            self.table.setCellWidget(k, 1, self._kind_choice(k, row["kind"]))
+            self._show_row(k, row["name"], row["kind"])
         chosen = len(rows) - 1 if new or before is None else min(before, len(rows) - 1)
         if rows:
             self.table.selectRow(chosen)
@@ -212,14 +210,24 @@ class RegionPanel(QGroupBox):
         self.files.save.setEnabled(bool(rows))
         self._on_row()
 
-    def _kind_choice(self, row: int, kind: str) -> QComboBox:
-        choice = QComboBox()
-        choice.addItems(KINDS)
-        choice.setCurrentText(kind)
-        choice.setStyleSheet(f"color: {COLORS[kind]};")
-        choice.setProperty("row", row)
-        choice.currentTextChanged.connect(self._on_kind)
-        return choice
+    def _show_row(self, row: int, name: str, kind: str) -> None:
+        """Set what differs: cells made anew at each step of the slider would be felt."""
+        item = self.table.item(row, 0)
+        if item is None:
+            self.table.setItem(row, 0, QTableWidgetItem(name))
+        elif item.text() != name:
+            item.setText(name)
+        choice = self.table.cellWidget(row, 1)
+        if choice is None:
+            choice = QComboBox()
+            choice.addItems(KINDS)
+            choice.setProperty("row", row)
+            choice.currentTextChanged.connect(self._on_kind)
+            self.table.setCellWidget(row, 1, choice)
+        if choice.property("kind") != kind:
+            choice.setCurrentText(kind)
+            choice.setProperty("kind", kind)
+            choice.setStyleSheet(f"color: {COLORS[kind]};")
 
     def _on_kind(self, kind: str) -> None:
         row = self.sender().property("row")
