@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from napari_facemap.viewer.clean_panel import CleanPanel
 from napari_facemap.viewer.focus import leave_keys_to_picture
 from napari_facemap.viewer.keypoint_panel import KeypointPanel
 from napari_facemap.viewer.label_project_panel import LabelProjectPanel
 from napari_facemap.viewer.layers import bare
+from napari_facemap.viewer.models_panel import ModelsPanel
+from napari_facemap.viewer.propagate_panel import PropagatePanel
+from napari_facemap.viewer.refine_panel import RefinePanel
 from napari_facemap.viewer.review_panel import ReviewPanel
 from napari_facemap.viewer.session import session_of
 from napari_facemap.viewer.skeleton_panel import SkeletonPanel
@@ -38,13 +42,18 @@ class LabelDock(QWidget):
         self.keypoints = KeypointPanel(self.viewer, session)
         self.review = ReviewPanel(self.viewer, session)
         self.skeleton = SkeletonPanel(self.viewer, session)
+        self.propagate = PropagatePanel(self.viewer, session)
+        self.clean = CleanPanel(self.viewer, session)
+        self.refine = RefinePanel(self.viewer, session)
+        self.models = ModelsPanel(self.viewer, session)
         self.tabs = QTabWidget()
         self._build()
 
     def _build(self) -> None:
-        self.setMinimumWidth(360)
-        self.tabs.addTab(_scrolled(self.frames, self.keypoints, self.review), "Label")
-        self.tabs.addTab(_scrolled(self.skeleton), "Skeleton")
+        self.tabs.addTab(_Scrolled(self.frames, self.keypoints, self.review), "Label")
+        self.tabs.addTab(_Scrolled(self.skeleton), "Skeleton")
+        self.tabs.addTab(_Scrolled(self.propagate, self.clean), "Propagate")
+        self.tabs.addTab(_Scrolled(self.refine, self.models), "Fine-tune")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(self.project)
@@ -55,7 +64,8 @@ class LabelDock(QWidget):
     @property
     def panels(self) -> tuple[Any, ...]:
         """All panels, each of which follows the viewer."""
-        return (self.project, self.frames, self.keypoints, self.review, self.skeleton)
+        label = (self.project, self.frames, self.keypoints, self.review, self.skeleton)
+        return (*label, self.propagate, self.clean, self.refine, self.models)
 
     def closeEvent(self, event: Any) -> None:
         """Stop what is running and let go of the viewer; the project stays open."""
@@ -64,16 +74,33 @@ class LabelDock(QWidget):
         super().closeEvent(event)
 
 
-def _scrolled(*panels: QWidget) -> QScrollArea:
-    content = QWidget()
-    column = QVBoxLayout(content)
-    column.setContentsMargins(2, 8, 2, 2)
-    column.setAlignment(Qt.AlignmentFlag.AlignTop)
-    for panel in panels:
-        column.addWidget(panel)
-    scroll = QScrollArea()  # so that the dock never makes a small screen's window larger
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    scroll.setWidget(content)
-    return scroll
+class _Scrolled(QScrollArea):
+    """Panels below each other: as narrow as they can be, and as high as there is room.
+
+    So the dock never makes a small screen's window higher, and leaves its width to the picture.
+    """
+
+    def __init__(self, *panels: QWidget) -> None:
+        super().__init__()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(2, 8, 2, 2)
+        column.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for panel in panels:
+            column.addWidget(panel)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+
+    def minimumSizeHint(self) -> QSize:
+        """Width of the widest panel."""
+        content, bar = self.widget(), self.verticalScrollBar()
+        width = (content.minimumSizeHint().width() if content is not None else 0) + (
+            bar.sizeHint().width() if bar is not None else 0
+        )
+        return QSize(width, super().minimumSizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        """No wider than it must be."""
+        return QSize(self.minimumSizeHint().width(), super().sizeHint().height())
