@@ -13,6 +13,8 @@ from napari_facemap import __version__
 from napari_facemap.cli_encode import add_encode
 from napari_facemap.cli_models import add_models
 from napari_facemap.cli_motion import add_motion
+from napari_facemap.cli_refine import add_refine
+from napari_facemap.cli_retrack import add_frames, retrack_into
 from napari_facemap.progress import INTERRUPTED, Interruptible, ProgressBar
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for add in (
-        _add_demo, _add_info, _add_track, add_motion, add_encode, _add_train, add_models,
+        _add_demo, _add_info, _add_track, add_motion, add_encode, _add_train, add_refine,
+        add_models,
     ):  # fmt: skip
         add(verbs)
     return parser
@@ -157,10 +160,13 @@ def _add_track(verbs: Any) -> None:
     verb.add_argument(
         "--overwrite", action="store_true", help="replace keypoints that were edited by hand"
     )
+    add_frames(verb)
     verb.set_defaults(run=_track)
 
 
 def _track(options: argparse.Namespace) -> int:
+    if options.frames is not None or options.into is not None:
+        return retrack_into(options)
     if len(options.videos) == 1:
         return _track_one(options, options.videos[0], options.output)
     if options.output is not None and options.output.suffix == ".h5":

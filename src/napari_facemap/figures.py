@@ -120,7 +120,6 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: str | Path) -> Non
     """
     figure = Figure(figsize=(8, 4), layout="constrained", facecolor="white")
     errors, losses = figure.subplots(1, 2)
-    steps = [row["step"] for row in history]
     measured = [row for row in history if "median" in row]
     at = [row["step"] for row in measured]
     for name, color in (("median", "#0072b2"), ("p95", "#d55e00")):
@@ -130,7 +129,9 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: str | Path) -> Non
         errors.axvline(best["step"], color="#888888", lw=0.8, label="kept")
         errors.legend(frameon=False)
     errors.set(xlabel="step", ylabel="error, % of eye to nose", ylim=(0, None))
-    losses.plot(steps, [row["loss"] for row in history], ".-", color="#555555")
+    learnt = [row for row in history if "loss" in row]  # the first may be of the model before
+    at = [row["step"] for row in learnt]
+    losses.plot(at, [row["loss"] for row in learnt], ".-", color="#555555")
     losses.set(xlabel="step", ylabel="training loss")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": software()})
