@@ -99,7 +99,7 @@ def test_a_card_is_shown(panel, qtbot):
         "mouse-face",
         "odd camera",
         "2: eye(back), nose(tip)",
-        "1 frames: odd/a/img2.png",
+        "1 frame: odd/a 2",
     ):
         assert part in text
     html = card_as_html(load_model("mine"))

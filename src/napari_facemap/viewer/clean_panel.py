@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_facemap.viewer.cleaning_view import changed, lanes, uncleaned
+from napari_facemap.viewer.cleaning_view import lanes, outcome_in_words
 from napari_facemap.viewer.keypoint_layer import KeypointLayer
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
@@ -26,7 +27,9 @@ from napari_facemap.viewer.traces import TracesPlot
 if TYPE_CHECKING:
     import xarray as xr
 
+GAP, SMOOTHING = 0.2, 0.02  # seconds; as `Cleaning` has them
 _HALF_WINDOW = 2.0  # seconds before and after the frame shown
+_PLOT_HEIGHT = 220
 
 
 class CleanPanel(QGroupBox):
@@ -45,7 +48,7 @@ class CleanPanel(QGroupBox):
         self.session = session
         self.viewer = session.viewer
         self._keypoints: KeypointLayer | None = None  # of the run that goes on
-        self._drawn: tuple[Any, ...] = ()  # what the plot shows
+        self._drawn: KeypointLayer | None = None  # whose traces are plotted
         self.outliers = QCheckBox("take out outliers")
         self.gap = QDoubleSpinBox()
         self.smooth = QCheckBox("smooth")
@@ -61,25 +64,32 @@ class CleanPanel(QGroupBox):
 
     def _build(self) -> None:
         self.outliers.setChecked(True)
-        self.outliers.setToolTip("Points that jump away and back, where the model was unsure")
+        self.outliers.setToolTip(
+            "Points that jump away and back, or of which the model was not sure at all"
+        )
         self.gap.setRange(0, 10)
         self.gap.setSingleStep(0.05)
-        self.gap.setValue(0.2)
+        self.gap.setValue(GAP)
         self.gap.setSuffix(" s")
         self.gap.setSpecialValueText("none")
         self.gap.setToolTip("Gaps of hidden points up to this long are filled; longer ones stay")
         self.smooth.setChecked(True)
-        self.smoothing.setRange(0.1, 10)
-        self.smoothing.setSingleStep(0.5)
-        self.smoothing.setValue(1)
-        self.smoothing.setToolTip("More is smoother, and blunter where a point moves fast")
+        self.smoothing.setDecimals(3)
+        self.smoothing.setRange(0.001, 1)
+        self.smoothing.setSingleStep(0.005)
+        self.smoothing.setValue(SMOOTHING)
+        self.smoothing.setSuffix(" s")
+        self.smoothing.setToolTip(
+            "Movements much faster than this are smoothed away, most where the model was unsure"
+        )
         self.take_off.setToolTip("Show the points as they were tracked; corrections stay")
         self.keypoint.setToolTip("Whose x and y are plotted")
+        self.plot.setFixedHeight(_PLOT_HEIGHT)
         self.plot.set_half_window(_HALF_WINDOW)
         form = QFormLayout(self)
         form.setVerticalSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Outliers", self.outliers)
+        form.addRow(self.outliers)
         form.addRow("Fill gaps up to", self.gap)
         form.addRow(self.smooth, self.smoothing)
         form.addRow(self.run_row)
@@ -109,7 +119,7 @@ class CleanPanel(QGroupBox):
             self.run_row.show_error("Track a video or open a keypoint file first.")
             return
         self._keypoints = keypoints
-        self.run_row.start(partial(_clean, uncleaned(keypoints.store), self._options()))
+        self.run_row.start(partial(_clean, keypoints.store.to_poses(), self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -118,16 +128,14 @@ class CleanPanel(QGroupBox):
             "smoothing": self.smoothing.value() if self.smooth.isChecked() else 0.0,
         }
 
-    def _on_finished(self, found: tuple[xr.Dataset, dict[str, Any]]) -> None:
+    def _on_finished(self, cleaned: xr.Dataset) -> None:
         keypoints, self._keypoints = self._keypoints, None
         if keypoints is None or keypoints.layer not in self.viewer.layers:
             return
-        cleaned, how = found
-        before = uncleaned(keypoints.store)["position"].values
-        keypoints.store.set_cleaned(cleaned["position"].values, how)
+        store = keypoints.store
+        store.set_cleaned(cleaned["position"].values, json.loads(cleaned.attrs["cleaning"]))
         self._changed(keypoints)
-        what = changed(before, keypoints.store.to_poses(predictions=False)["position"].values)
-        self.run_row.show_text(f"{what}. Corrections stay where they are.")
+        self.run_row.show_text(outcome_in_words(store))
 
     def _on_take_off(self) -> None:
         keypoints = keypoints_to_refine(self.session)
@@ -159,17 +167,22 @@ class CleanPanel(QGroupBox):
         self._draw()
 
     def _draw(self, event: Any = None) -> None:
+        if not self.isVisible():
+            return  # every correction comes here, and a long trace costs time
         keypoints = keypoints_to_refine(self.session)
         self.legend.setVisible(keypoints is not None and keypoints.store.is_cleaned)
         if keypoints is None or self.keypoint.currentIndex() < 0:
             self.plot.set_lanes([])
             return
-        if self.session.plot.clock is None:
+        if keypoints is not self._drawn:
+            self._drawn = keypoints
             self.session.plot.set_clock(keypoints.clock)
-        store = keypoints.store
-        before = uncleaned(store)["position"].values
-        after = store.to_poses(predictions=False)["position"].values if store.is_cleaned else None
-        self.plot.set_lanes(lanes(store.times, before, after, self.keypoint.currentIndex()))
+        self.plot.set_lanes(lanes(keypoints.store, self.keypoint.currentIndex()))
+
+    def showEvent(self, event: Any) -> None:
+        """Draw what changed while nobody saw it."""
+        super().showEvent(event)
+        self._draw()
 
     def disconnect_viewer(self) -> None:
         """Stop what is running and let go of the viewer."""
@@ -181,9 +194,7 @@ class CleanPanel(QGroupBox):
         self.session.plot.unlink(self.plot)
 
 
-def _clean(
-    poses: xr.Dataset, options: dict[str, Any], progress: Any
-) -> tuple[xr.Dataset, dict[str, Any]]:
+def _clean(poses: xr.Dataset, options: dict[str, Any], progress: Any) -> xr.Dataset:
     from napari_facemap.keypoints.cleaning import clean
 
-    return clean(poses, **options), options
+    return clean(poses, **options)

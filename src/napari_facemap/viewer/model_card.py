@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+
+from napari_facemap.files.label_project import frame_of
 
 if TYPE_CHECKING:
     from napari_facemap.keypoints.models import Model
@@ -108,11 +111,18 @@ def _measured_on(card: Mapping[str, Any]) -> str:
     return ", ".join(f"{n:,} pictures of {name}" for name, n in counts.items())
 
 
-def _frames(sources: list[str]) -> str:
+def _frames(sources: Sequence[str]) -> str:
+    """Frames by video: ``"9 frames: odd camera/mouse 20, 75, …"``."""
     if not sources:
         return ""
+    parts: dict[str, list[str]] = {}
+    for source in sources[:_SHOWN]:
+        path = PurePosixPath(source)
+        number = frame_of(path.name)
+        parts.setdefault(str(path.parent), []).append(path.stem if number is None else str(number))
+    listed = "; ".join(f"{video} {', '.join(numbers)}" for video, numbers in parts.items())
     more = f" and {len(sources) - _SHOWN} more" if len(sources) > _SHOWN else ""
-    return f"{len(sources)} frames: {', '.join(sources[:_SHOWN])}{more}"
+    return f"{len(sources)} frame{'s' if len(sources) > 1 else ''}: {listed}{more}"
 
 
 def _errors(card: Mapping[str, Any]) -> str:

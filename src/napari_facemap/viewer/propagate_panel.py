@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ class PropagatePanel(QGroupBox):
         self.direction = QComboBox()
         self.frames = QSpinBox()
         self.to_next = QCheckBox("not beyond the next corrected frame")
-        self.run_row = RunRow("Propagate", "frames")
+        self.run_row = RunRow("Propagate", "steps")
         self.state = QLabel()
         self.accept_frame = QPushButton("Accept this frame")
         self.accept_all = QPushButton("Accept all")
@@ -143,16 +144,10 @@ class PropagatePanel(QGroupBox):
         keypoints, self._keypoints = self._keypoints, None
         if keypoints is None or keypoints.layer not in self.viewer.layers:
             return
-        n = keypoints.store.propose(
-            found.frames, found.keypoints, found.position, found.confidence
-        )
+        store = keypoints.store
+        n = store.propose(found.frames, found.keypoints, found.position, found.confidence)
         self._changed(keypoints)
-        self.run_row.show_text(
-            f"Proposed {n:,} points in {len(found.frames):,} frames: step through them, drag what "
-            "is off, then accept or reject."
-            if n
-            else "Nothing was found to propose."
-        )
+        self.run_row.show_text(_outcome(n, store.last_changed, found.complete))
 
     # -- proposals --------------------------------------------------------------------------------
 
@@ -221,6 +216,16 @@ class PropagatePanel(QGroupBox):
         self.session.labelling.changed.disconnect(self.refresh)
         self.session.layers_changed.disconnect(self.refresh)
         self.viewer.dims.events.current_step.disconnect(self._refresh_frame)
+
+
+def _outcome(n_points: int, frames: Sequence[int], complete: bool) -> str:
+    text = "" if complete else "Cancelled. "
+    if not n_points:
+        return f"{text}Nothing was found to propose."
+    return (
+        f"{text}Proposed {n_points:,} points in {len(frames):,} frames: step through them, drag "
+        "what is off, then accept or reject."
+    )
 
 
 def _propagate(video: Any, labels: Labels, start: int, stop: int, progress: Any) -> Propagated:

@@ -7,7 +7,7 @@ import numpy as np
 from napari_facemap.keypoints.store import KeypointStore
 
 Labels = dict[int, dict[str, tuple[float, float]]]
-"""Places (x, y) of corrected points, by frame and keypoint."""
+"""Places (x, y) of corrected points by frame and keypoint, NaN where they are hidden."""
 
 
 def stretch(
@@ -44,18 +44,21 @@ def stretch(
 
 
 def labels_between(store: KeypointStore, start: int, stop: int) -> Labels:
-    """Corrected points that are visible, of frames from `start` to `stop`, which is not included."""
+    """Corrected points of frames from `start` to `stop`, which is not included.
+
+    Frames in which no corrected point is visible are left out; elsewhere NaN says that one is
+    hidden.
+    """
     found: Labels = {}
-    frame = store.next_edited(start - 1)
-    while frame is not None and frame < stop:
-        points = store.frame(frame)
-        placed = points.edited & np.isfinite(points.position[:, 0])
-        if placed.any():
-            found[frame] = {
-                store.keypoints[k]: (float(points.position[k, 0]), float(points.position[k, 1]))
-                for k in np.flatnonzero(placed)
-            }
-        frame = store.next_edited(frame)
+    for frame in store.edited_frames:
+        if start <= frame < stop:
+            points = store.frame(frame)
+            if np.isfinite(points.position[points.edited, 0]).any():
+                places = points.position.tolist()
+                found[frame] = {
+                    store.keypoints[k]: (places[k][0], places[k][1])
+                    for k in np.flatnonzero(points.edited)
+                }
     return found
 
 

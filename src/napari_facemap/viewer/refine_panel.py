@@ -23,7 +23,13 @@ from napari_facemap.viewer.fit_curve import FitCurve
 from napari_facemap.viewer.model_card import show_card
 from napari_facemap.viewer.model_choice import ModelChoice
 from napari_facemap.viewer.project_list import ProjectList
-from napari_facemap.viewer.refine_text import outcome_in_words, outcome_table, parts_in_words
+from napari_facemap.viewer.refine_text import (
+    ending_in_words,
+    nothing_in_words,
+    outcome_in_words,
+    outcome_table,
+    parts_in_words,
+)
 from napari_facemap.viewer.refine_work import Made, Plan
 from napari_facemap.viewer.retrack_box import RetrackBox
 from napari_facemap.viewer.run_row import RunRow
@@ -193,17 +199,15 @@ class RefinePanel(QGroupBox):
         elif "loss" in row:
             self.curve.watch(row["step"], nothing, row["loss"])
 
-    def _on_finished(self, made: Made | None) -> None:
-        if made is None:
-            self.run_row.show_text(
-                "Cancelled before anything was learnt; no new model was written."
-            )
+    def _on_finished(self, made: Made) -> None:
+        refined = made.refined
+        if made.path is None:
+            self.run_row.show_text(nothing_in_words(refined.before, made.cancelled))
             return
-        refined, name = made.refined, made.path.stem
-        last, steps = refined.history[-1]["step"], refined.options.steps
-        early = f" Stopped after {last:,} of {steps:,} steps." if last < steps else ""
+        name = made.path.stem
+        how = ending_in_words(refined.history[-1]["step"], refined.options.steps, made.cancelled)
         outcome = outcome_in_words(refined.before, refined.after, len(refined.held_out))
-        self.run_row.show_text(f"Saved as model {name!r}.{early} {outcome}")
+        self.run_row.show_text(f"Saved as model {name!r}.{how} {outcome}")
         self.table.setText(outcome_table(refined.before, refined.after))
         self.table.setVisible(bool(self.table.text()))
         self.new_card.setProperty("model", name)

@@ -44,6 +44,25 @@ def frames_in_words(frames: Sequence[Frame]) -> str:
     return "; ".join(parts)
 
 
+def ending_in_words(last: int, steps: int, cancelled: bool) -> str:
+    """Why it ended before all steps were done; "" when it did not."""
+    if last >= steps:
+        return ""
+    why = "cancelled" if cancelled else "the error no longer fell"
+    return f" Ended after {last:,} of {steps:,} steps: {why}."
+
+
+def nothing_in_words(before: dict[str, Any] | None, cancelled: bool) -> str:
+    """Why there is no new model."""
+    if cancelled:
+        return "Cancelled before anything better was learnt; no model was saved."
+    error = "" if before is None else f" than before ({before['median']:.1f} %)"
+    return (
+        f"Nothing was learnt that finds the frames kept aside better{error}; no model was saved. "
+        "Label more frames, and other ones."
+    )
+
+
 def outcome_in_words(
     before: dict[str, Any] | None, after: dict[str, Any] | None, n_frames: int
 ) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from napari_facemap.files.label_project import LabelProject
 if TYPE_CHECKING:
     import xarray as xr
 
+    from napari_facemap.keypoints.predictions import Predictions
     from napari_facemap.keypoints.training import TrainingOptions
     from napari_facemap.refining import Refined
 
@@ -52,10 +54,39 @@ class Plan(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A new model: its file, and how it became better."""
+    """What came of fine-tuning.
 
-    path: Path
+    Attributes
+    ----------
+    path : Path or None
+        Of the new model; None where nothing better was learnt.
+    refined : Refined
+        How it went.
+    cancelled : bool
+        Whether it was.
+    """
+
+    path: Path | None
     refined: Refined
+    cancelled: bool
+
+
+class Retracked(NamedTuple):
+    """Predictions of the whole video, new in so many frames.
+
+    Attributes
+    ----------
+    poses : xarray.Dataset
+        Without corrections.
+    n_frames : int
+        That were tracked.
+    complete : bool
+        False when it was cancelled.
+    """
+
+    poses: xr.Dataset
+    n_frames: int
+    complete: bool
 
 
 def labelled_frames(projects: Sequence[LabelProject]) -> list[Frame]:
@@ -86,8 +117,8 @@ def keypoints_of(projects: Sequence[LabelProject]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for project in projects for name in project.keypoints))
 
 
-def fine_tune(plan: Plan, report: Report, progress: Any) -> Made | None:
-    """Fine-tune and save; None when it was cancelled before anything was learnt."""
+def fine_tune(plan: Plan, report: Report, progress: Any) -> Made:
+    """Fine-tune, and save what is better than before."""
     from napari_facemap.keypoints.model_store import new_model_path
     from napari_facemap.keypoints.models import load_model
     from napari_facemap.refining import refine, save_refined
@@ -98,26 +129,54 @@ def fine_tune(plan: Plan, report: Report, progress: Any) -> Made | None:
     projects = [LabelProject(folder) for folder in plan.folders]
     keypoints = keypoints_of(projects)
     faces = [face for project in projects for face in project.faces(keypoints)]
+    origin = {new: old for project in projects for new, old in project.origin.items()}
+    cancelled = False
+
+    def go_on(done: int, total: int) -> bool:
+        nonlocal cancelled
+        cancelled = cancelled or not progress(done, total)
+        return not cancelled
+
     refined = refine(
-        faces, keypoints, model,
-        options=plan.options, device=plan.device, report=report, progress=progress,
+        faces, keypoints, model, options=plan.options, device=plan.device, report=report,
+        progress=go_on, origin=origin,
     )  # fmt: skip
-    if refined.history[-1]["step"] == 0:
-        return None
+    if best_step(refined.history) == 0:
+        return Made(None, refined, cancelled)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_refined(refined, model, path, ", ".join(project.folder.name for project in projects))
-    return Made(path, refined)
+    return Made(path, refined, cancelled)
+
+
+def best_step(history: Sequence[dict[str, Any]]) -> int:
+    """Step whose weights were kept: of the lowest error, or the last where none was measured."""
+    measured = [row for row in history if "score" in row]
+    if not measured:
+        return int(history[-1]["step"])
+    return int(min(measured, key=lambda row: row["score"])["step"])
 
 
 def track_again(
     video: Any,
-    poses: xr.Dataset,
+    predicted: Predictions,
     model: str | None,
-    frames: tuple[int, int],
+    frames: range,
     device: str,
     progress: Any,
-) -> xr.Dataset:
+) -> Retracked:
     """Track some frames with another model."""
+    from napari_facemap.keypoints.merging import RETRACKED
     from napari_facemap.keypoints.retracking import retrack
 
-    return retrack(video, poses, model, frames=frames, device=device, progress=progress)
+    def stretches(attrs: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(json.loads(attrs.get(RETRACKED, "[]")))
+
+    # Without corrections: those made meanwhile shall count, and not those taken back.
+    nothing = np.zeros(predicted.confidence.shape, bool)
+    poses = predicted.poses(predicted.shown, predicted.confidence, nothing, predictions=True)
+    found = retrack(
+        video, poses, model, frames=(frames.start, frames.stop), device=device, progress=progress
+    )
+    new = stretches(found.attrs)[len(stretches(poses.attrs)) :]
+    n_frames = sum(stretch["stop"] - stretch["start"] for stretch in new)
+    return Retracked(found, n_frames, bool(found.attrs["complete"]))

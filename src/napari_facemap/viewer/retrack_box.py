@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import xarray as xr
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -18,6 +17,7 @@ from napari_facemap.viewer import refine_work
 from napari_facemap.viewer.keypoint_layer import KeypointLayer
 from napari_facemap.viewer.layers import video_of
 from napari_facemap.viewer.model_choice import ModelChoice
+from napari_facemap.viewer.refine_work import Retracked
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
 from napari_facemap.viewer.target import keypoints_to_refine, video_to_refine
@@ -36,11 +36,11 @@ class RetrackBox(QWidget):
         super().__init__(parent)
         self.session = session
         self.device = "auto"
-        self._run: tuple[KeypointLayer, range, str] | None = None  # that goes on
+        self._run: tuple[KeypointLayer, str] | None = None  # that goes on
         self._offered: KeypointLayer | None = None  # whose corrected stretch is offered
         self.model = ModelChoice(session)
         self.run_row = RunRow("Retrack all", "frames")
-        self.stretch = QPushButton("Retrack frames")
+        self.stretch = QPushButton("Retrack these")
         self.first = QSpinBox()
         self.last = QSpinBox()
         self._build()
@@ -52,16 +52,16 @@ class RetrackBox(QWidget):
         self.run_row.run.setToolTip("Track all frames with this model; corrections stay")
         self.stretch.setToolTip("Track these frames alone, first and last included")
         frames = QHBoxLayout()
-        frames.addWidget(self.stretch, stretch=1)
-        frames.addWidget(self.first)
+        frames.addWidget(self.first, stretch=1)
         frames.addWidget(QLabel("to"))
-        frames.addWidget(self.last)
+        frames.addWidget(self.last, stretch=1)
+        frames.addWidget(self.stretch)
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Retrack with", self.model.with_button())
-        form.addRow(frames)
+        form.addRow("Frames", frames)
         form.addRow(self.run_row)
         self.run_row.run.clicked.connect(self._on_all)
         self.stretch.clicked.connect(self._on_stretch)
@@ -97,34 +97,25 @@ class RetrackBox(QWidget):
         if keypoints is None or video is None:
             self.run_row.show_error("Open a video first, and track or label it.")
             return
-        model = self.model.model
-        self._run = keypoints, frames, self.model.currentText()
-        self.run_row.start(
-            partial(
-                refine_work.track_again,
-                video_of(video),
-                keypoints.store.to_poses(predictions=True),
-                model,
-                (frames.start, frames.stop),
-                self.device,
-            )
-        )
+        self._run = keypoints, self.model.currentText()
+        predicted, model = keypoints.store.predicted, self.model.model
+        work = partial(refine_work.track_again, video_of(video), predicted, model)
+        self.run_row.start(partial(work, frames, self.device))
 
-    def _on_finished(self, poses: xr.Dataset | None) -> None:
+    def _on_finished(self, found: Retracked) -> None:
         run, self._run = self._run, None
         if run is None or run[0].layer not in self.session.viewer.layers:
             return
-        keypoints, frames, model = run
-        if poses is None or not poses.attrs.get("complete", 1):
-            self.run_row.show_text("Cancelled; the points from before stay.")
+        keypoints, model = run
+        if not found.n_frames:
+            self.run_row.show_text("Cancelled before the first frames were done.")
             return
-        whole = len(frames) == keypoints.store.n_frames
-        keypoints.set_store(
-            keypoints.store.with_predictions(poses, frames=None if whole else frames)
-        )
+        keypoints.set_store(keypoints.store.with_predictions(found.poses))
         keypoints.edited.emit()
-        kept = f" {keypoints.store.n_edits:,} corrections kept." if keypoints.store.n_edits else ""
-        self.run_row.show_text(f"Tracked {len(frames):,} frames with {model}.{kept}")
+        n_edits = keypoints.store.n_edits
+        kept = f" {n_edits:,} corrected points stay." if n_edits else ""
+        what = "Tracked" if found.complete else "Cancelled: tracked"
+        self.run_row.show_text(f"{what} {found.n_frames:,} frames with {model}.{kept}")
 
     def disconnect_viewer(self) -> None:
         """Stop what is running and let go of the viewer."""
