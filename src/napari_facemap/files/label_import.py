@@ -12,6 +12,9 @@ import numpy as np
 from napari_facemap.files.deeplabcut import alike, deeplabcut_bodyparts, read_deeplabcut
 from napari_facemap.files.label_pictures import frame_of
 from napari_facemap.files.label_project import LabelProject
+from napari_facemap.video.video import open_video
+
+_SAME = 3.0  # grey levels, mean difference of pictures of the same frame
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,18 @@ def import_deeplabcut(
     if new:
         project.set_keypoints([*project.keypoints, *new])
     done, left_out = 0, []
+    names_of: dict[str, str] = {}  # of videos in the project, by their folders there
     for k, face in enumerate(faces):
         source = Path(face.source)
         frame = frame_of(source.name)
         if frame is None:
             left_out.append(face.source)
         else:
-            video = project.add_video(video_of(folder, source.parent.name))
+            theirs = source.parent.name
+            if theirs not in names_of:
+                known = _known_video(project, theirs, frame, face.image)
+                names_of[theirs] = known or project.add_video(video_of(folder, theirs))
+            video = names_of[theirs]
             points = {
                 name: (float(x), float(y))
                 for name, (x, y) in zip(targets, face.xy.T, strict=True)
@@ -89,6 +97,28 @@ def import_deeplabcut(
         if progress is not None and progress(k + 1, len(faces)) is False:
             return Imported(done, new, tuple(left_out), complete=k + 1 == len(faces))
     return Imported(done, new, tuple(left_out), complete=True)
+
+
+def same_picture(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two pictures show the same frame, though they may be compressed differently."""
+    if one.shape != other.shape:
+        return False
+    return bool(np.abs(one.astype(float) - other).mean() < _SAME)
+
+
+def _known_video(project: LabelProject, theirs: str, frame: int, image: np.ndarray) -> str | None:
+    """Name of a video that the project has already and that shows the same."""
+    for name, path in project.videos.items():
+        if path.stem != theirs:
+            continue
+        if not path.is_file():
+            if not project.labels(name):
+                return name
+            continue
+        with open_video(path) as video:
+            if frame < len(video) and same_picture(video[frame], image):
+                return name
+    return None
 
 
 def names_for(bodyparts: list[str], keypoints: tuple[str, ...] = ()) -> dict[str, str]:

@@ -47,11 +47,11 @@ KEYS: tuple[Key, ...] = REVIEW + CORRECT + LOOK
 """Of `KeypointLayer`."""
 
 LABEL_KEYS: tuple[Key, ...] = (
-    Key("L", "next_listed", "L", "next frame of the list"),
-    Key("Shift-L", "previous_listed", "Shift+L", "previous frame of the list"),
-    Key("U", "next_unlabelled", "U", "next frame of the list without labels"),
-    Key("Shift-U", "previous_unlabelled", "Shift+U", "previous frame without labels"),
-    Key("F", "toggle_listed", "F", "put this frame on the list, or take it off"),
+    Key("L", "frames.next_listed", "L", "next frame of the list"),
+    Key("Shift-L", "frames.previous_listed", "Shift+L", "previous frame of the list"),
+    Key("U", "frames.next_unlabelled", "U", "next frame of the list without labels"),
+    Key("Shift-U", "frames.previous_unlabelled", "Shift+U", "previous frame without labels"),
+    Key("F", "frames.toggle", "F", "put this frame on the list, or take it off"),
 )
 """Of `Labelling`, for the layer that is labelled."""
 

@@ -47,6 +47,7 @@ class LabelDock(QWidget):
         self.refine = RefinePanel(self.viewer, session)
         self.models = ModelsPanel(self.viewer, session)
         self.tabs = QTabWidget()
+        self._following = True
         self._build()
 
     def _build(self) -> None:
@@ -69,8 +70,10 @@ class LabelDock(QWidget):
 
     def closeEvent(self, event: Any) -> None:
         """Stop what is running and let go of the viewer; the project stays open."""
-        for panel in self.panels:
-            panel.disconnect_viewer()
+        if self._following:  # napari may close a dock twice
+            self._following = False
+            for panel in self.panels:
+                panel.disconnect_viewer()
         super().closeEvent(event)
 
 

@@ -53,6 +53,7 @@ class LabelProjectPanel(QGroupBox):
         self.where = QLabel()
         self.problem = QLabel()
         self.retry = QPushButton("Save again")
+        self.show_again = QPushButton("Show the labels again")
         self.run_row = RunRow("Import", "frames")
         self._build()
         self.video.chosen.connect(self._on_video)
@@ -84,6 +85,8 @@ class LabelProjectPanel(QGroupBox):
         self.problem.setWordWrap(True)
         self.problem.setStyleSheet("color: #ff8a80; font-weight: bold;")
         self.retry.clicked.connect(self.labelling.retry)
+        self.show_again.setToolTip("Make a keypoint layer with the project's labels")
+        self.show_again.clicked.connect(self.labelling.show_layer)
         self.video.setToolTip("The video that is labelled now; a project may hold several")
         self.run_row.run.hide()
         self.run_row.hide()
@@ -101,6 +104,7 @@ class LabelProjectPanel(QGroupBox):
         form.addRow(self.run_row)
         form.addRow(self.problem)
         form.addRow(self.retry)
+        form.addRow(self.show_again)
 
     # -- what buttons do --------------------------------------------------------------------------
 
@@ -150,8 +154,7 @@ class LabelProjectPanel(QGroupBox):
                 "the DeepLabCut project is changed."
             )
         if self._agreed("DeepLabCut project", question):
-            self.labelling.open_project(ours, tuple(names_for(parts).values()))
-            self.start_import(folder)
+            self._start_import(ours, folder, tuple(names_for(parts).values()))
 
     def _on_import(self) -> None:
         if self.labelling.project is None:
@@ -165,8 +168,11 @@ class LabelProjectPanel(QGroupBox):
         """Copy labels of a DeepLabCut project into the one that is open, off this thread."""
         project = self.labelling.project
         if project is not None and not self.run_row.running:
-            self.labelling.close()  # so that nobody writes to it meanwhile
-            self.run_row.start(partial(_import, project.folder, Path(folder)), "Reading …")
+            self._start_import(project.folder, Path(folder))
+
+    def _start_import(self, ours: Path, folder: Path, keypoints: tuple[str, ...] = ()) -> None:
+        self.labelling.close()  # so that nobody writes to it meanwhile
+        self.run_row.start(partial(_import, ours, folder, keypoints), "Reading …")
 
     def _on_busy(self, busy: bool) -> None:
         self.run_row.setVisible(True)
@@ -190,7 +196,10 @@ class LabelProjectPanel(QGroupBox):
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.labelling.project.folder)))
 
     def _on_video(self) -> None:
-        self.labelling.use_video(self.video.layer)
+        try:
+            self.labelling.use_video(self.video.layer)
+        except (OSError, ValueError) as error:
+            self._say(one_line(error))
 
     def _agreed(self, title: str, question: str) -> bool:
         return QMessageBox.question(self, title, question) == QMessageBox.StandardButton.Yes
@@ -210,6 +219,7 @@ class LabelProjectPanel(QGroupBox):
         self.problem.setVisible(bool(labelling.problem))
         self.retry.setVisible(bool(labelling.problem))
         self.problem.setText(labelling.problem)
+        self.show_again.setVisible(labelling.video_name is not None and not labelling.keypoints)
         self.where.setToolTip("" if project is None else str(project.folder))
         self.where.setText(_NONE if project is None else _describe(project, labelling.video_name))
 
@@ -235,5 +245,7 @@ def _describe(project: LabelProject, video: str | None) -> str:
     return "<br>".join(lines)
 
 
-def _import(folder: Path, source: Path, progress: Any) -> tuple[Path, Imported]:
-    return folder, import_deeplabcut(LabelProject(folder), source, progress)
+def _import(
+    folder: Path, source: Path, keypoints: tuple[str, ...], progress: Any
+) -> tuple[Path, Imported]:
+    return folder, import_deeplabcut(LabelProject(folder, keypoints), source, progress)

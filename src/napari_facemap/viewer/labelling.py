@@ -8,6 +8,7 @@ crash loses nothing. Predictions never get there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,17 @@ from napari_facemap.keypoints.corrections import (
     nothing_tracked,
     with_corrections,
 )
+from napari_facemap.viewer.frame_list import FrameList
 from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
 from napari_facemap.viewer.keys import LABEL_KEYS
-from napari_facemap.viewer.layers import VIDEO, frame_size, n_frames_of, times_of, video_of
-from napari_facemap.viewer.placing import NEXT_KEYPOINT
+from napari_facemap.viewer.layers import frame_size, n_frames_of, times_of, video_of
+from napari_facemap.viewer.project_video import name_in, name_of
+from napari_facemap.viewer.tasks import one_line
 
 if TYPE_CHECKING:
     from napari_facemap.viewer.session import Session
 
 _SIZE = 0.016  # of a frame's height: points of a layer in which nothing is tracked
-_SAME_PICTURE = 3.0  # grey levels, mean difference of a frame and its picture in the project
 _MOVED = 0.01  # pixels between places that are the same
 
 
@@ -53,6 +55,8 @@ class Labelling:
         Its name in the project.
     keypoints : KeypointLayer or None
         On which labels are made.
+    frames : FrameList
+        To be labelled, and labelled.
     problem : str
         Why labels could not be written; "" while all is well.
     """
@@ -67,6 +71,7 @@ class Labelling:
         self.video_name: str | None = None
         self.keypoints: KeypointLayer | None = None
         self.problem = ""
+        self.frames = FrameList(self)
         self._source: Any = None  # the video behind the layer
         self._by_hand: set[int] = set()  # frames that a person touched
         self._unsaved: set[int] = set()  # frames that could not be written
@@ -93,7 +98,11 @@ class Labelling:
         project = LabelProject(folder, keypoints)
         self._let_go()
         self.project = project
-        self._take_up()
+        try:
+            self._take_up()
+        except (OSError, ValueError):
+            self.close()
+            raise
         self.changed.emit()
 
     def use_video(self, layer: Layer | None) -> None:
@@ -125,6 +134,8 @@ class Labelling:
     def _let_go(self) -> None:
         self._detach()
         self.video_name = self._source = None
+        self._unsaved.clear()
+        self.problem = ""
 
     def _attach(self, keypoints: KeypointLayer) -> None:
         self.keypoints = keypoints
@@ -132,11 +143,11 @@ class Labelling:
         keypoints.taken_back.connect(self._on_taken_back)
         keypoints.store_changed.connect(self._on_store)
         for key in LABEL_KEYS:
-            keypoints.layer.bind_key(key.binding, getattr(self, key.method), overwrite=True)
+            keypoints.layer.bind_key(key.binding, attrgetter(key.method)(self), overwrite=True)
         self._by_hand = set()
         self._lay_labels()
-        keypoints.placing.next_frame = self._following
-        self._begin_frame()
+        keypoints.placing.next_frame = self.frames.after
+        self.frames.begin()
 
     def _detach(self) -> None:
         keypoints, self.keypoints = self.keypoints, None
@@ -152,7 +163,7 @@ class Labelling:
     def _keypoints_of(self, video: Image) -> KeypointLayer | None:
         """Keypoint layer of a video: the selected one, else the topmost."""
         name = getattr(self._source.path, "name", self._source.name)
-        open_names = {_name(layer) for layer in self.session.viewer.layers}
+        open_names = {name_of(layer) for layer in self.session.viewer.layers}
         found = []
         for keypoints in self.session.keypoint_layers:
             of = keypoints.store.attrs.get("video")
@@ -276,6 +287,17 @@ class Labelling:
         self._write(chosen)
         return len(chosen)
 
+    def unlabel(self, frames: Iterable[int]) -> None:
+        """Take frames off the list, and their labels out of the project (undo brings them back)."""
+        gone = set(frames)
+        if self.keypoints is not None:
+            for frame in sorted(gone & set(self.labelled)):
+                self.keypoints.store.restore(frame)
+            self._on_touched(sorted(gone & set(self.labelled)))
+            self.keypoints.refresh(force=True)
+            self.keypoints.edited.emit()
+        self.frames.set(set(self.frames.to_label) - gone)
+
     def _on_touched(self, frames: Sequence[int]) -> None:
         self._by_hand.update(frames)
         self._write(frames)
@@ -296,7 +318,7 @@ class Labelling:
                 self._say_unsaved(error)
                 break
             self._unsaved.discard(frame)
-        if not self._unsaved:
+        else:
             self.problem = ""
         self.changed.emit()
 
@@ -310,6 +332,9 @@ class Labelling:
         if points or frame in known:
             needed = bool(points) and not project.has_picture(video, frame)
             image = np.asarray(self._source[frame]) if needed else None
+            if {"box", "facing"} <= set(keypoints.store.attrs):
+                attrs = keypoints.store.attrs  # so that fine-tuning looks where tracking looks
+                project.set_place(video, attrs["box"], str(attrs["facing"]))
             project.set_labels(video, frame, points, image)
         if unknown:
             show_info(
@@ -318,103 +343,18 @@ class Labelling:
             )
 
     def _say_unsaved(self, error: Exception) -> None:
-        text = " ".join(str(error).split())
-        self.problem = f"Labels of {len(self._unsaved)} frames are not saved: {text}"
-        show_warning(self.problem)
+        self.tell(f"Labels of {len(self._unsaved)} frames are not saved: {one_line(error)}")
+
+    def tell(self, problem: str) -> None:
+        """Say what could not be written."""
+        self.problem = problem
+        show_warning(problem)
 
     def retry(self) -> None:
         """Try again to write what could not be written."""
+        self.problem = ""
+        self.frames.set(self.frames.to_label)
         self._write(())
-
-    # -- frames to label ----------------------------------------------------------------------
-
-    @property
-    def to_label(self) -> list[int]:
-        """Frames of the video that somebody or something proposed to label."""
-        if self.project is None or self.video_name is None:
-            return []
-        return self.project.to_label(self.video_name)
-
-    @property
-    def listed(self) -> list[int]:
-        """Frames that are to be labelled, or are."""
-        return sorted({*self.to_label, *self.labelled})
-
-    def set_to_label(self, frames: Iterable[int]) -> None:
-        """Put another list of frames to label on disk."""
-        if self.project is not None and self.video_name is not None:
-            self.project.set_to_label(self.video_name, frames)
-            self.changed.emit()
-
-    def toggle_listed(self, layer: Any = None) -> None:
-        """Put the frame that is shown on the list, or take it off."""
-        if self.keypoints is None:
-            return
-        frame, frames = self.keypoints.frame, set(self.to_label)
-        self.set_to_label(frames ^ {frame})
-        done = "off" if frame in frames else "on"
-        show_info(f"Frame {frame} is {done} the list of frames to label.")
-
-    def unlabel(self, frames: Iterable[int]) -> None:
-        """Take frames off the list, and their labels out of the project (undo brings them back)."""
-        gone = set(frames)
-        if self.keypoints is not None:
-            for frame in sorted(gone & set(self.labelled)):
-                self.keypoints.store.restore(frame)
-            self._on_touched(sorted(gone & set(self.labelled)))
-            self.keypoints.refresh(force=True)
-            self.keypoints.edited.emit()
-        self.set_to_label(set(self.to_label) - gone)
-
-    def go_to(self, frame: int) -> None:
-        """Show a frame, and begin with its first keypoint without a label."""
-        if self.keypoints is not None:
-            self.keypoints.clock.go_to_frame(frame)
-            self._begin_frame()
-
-    def next_listed(self, layer: Any = None, step: int = 1) -> None:
-        """Show the next frame of the list."""
-        self._step(self.listed, step, "on the list")
-
-    def previous_listed(self, layer: Any = None) -> None:
-        """Show the frame of the list before this one."""
-        self.next_listed(step=-1)
-
-    def next_unlabelled(self, layer: Any = None, step: int = 1) -> None:
-        """Show the next frame of the list that has no labels."""
-        labelled = set(self.labelled)
-        self._step([f for f in self.to_label if f not in labelled], step, "without labels")
-
-    def previous_unlabelled(self, layer: Any = None) -> None:
-        """Show the frame of the list before this one that has no labels."""
-        self.next_unlabelled(step=-1)
-
-    def _step(self, frames: Sequence[int], step: int, what: str) -> None:
-        if self.keypoints is None:
-            return
-        here = self.keypoints.frame
-        found = [f for f in frames if (f - here) * step > 0]
-        if found:
-            self.go_to(min(found, key=lambda f: abs(f - here)))
-        else:
-            show_info(f"No frame {what} {'after' if step > 0 else 'before'} this one.")
-
-    def _following(self, frame: int) -> int | None:
-        """Frame to label after one: the next of the list, or without a list of the video."""
-        listed = self.to_label
-        if not listed:
-            return frame + 1
-        return next((f for f in listed if f > frame), None)
-
-    def _begin_frame(self) -> None:
-        keypoints, project = self.keypoints, self.project
-        if keypoints is None or project is None:
-            return
-        placing = keypoints.placing
-        if placing.after == NEXT_KEYPOINT or placing.current not in project.keypoints:
-            done = corrections_in(keypoints.store, keypoints.frame)
-            waiting = [name for name in project.keypoints if name not in done]
-            placing.choose((waiting or project.keypoints)[0])
 
     # -- skeleton -----------------------------------------------------------------------------
 
@@ -442,7 +382,15 @@ class Labelling:
         if self.keypoints is not None and gone:
             self._forget(self.keypoints, gone)
         self._lay_labels(renamed)
+        self._keep_current(renamed or {})
         self.changed.emit()
+
+    def _keep_current(self, renamed: Mapping[str, str]) -> None:
+        """Have the current keypoint be one of the project's, also under its new name."""
+        if self.keypoints is not None and self.project is not None:
+            placing, names = self.keypoints.placing, self.project.keypoints
+            current = renamed.get(placing.current or "", placing.current)
+            placing.choose(current if current in names else names[0])
 
     def _forget(self, keypoints: KeypointLayer, gone: set[str]) -> None:
         """Take keypoints out of the layer, unless a model tracks them."""
@@ -453,46 +401,6 @@ class Labelling:
             keypoints.set_store(with_corrections(store, kept, {}))
         finally:
             self._laying = False
-
-
-def name_in(project: LabelProject, layer: Image, source: Any) -> str:
-    """Name of a video in a project; it is taken up where it is new.
-
-    A video that was moved, or is on another computer, keeps its name: it is known by its file's
-    name where the file is no longer at the place the project knows, and by the picture of a
-    labelled frame.
-    """
-    path = Path(source.path or layer.source.path or project.folder / layer.name).resolve()
-    if path not in project.videos.values():
-        for name, known in project.videos.items():
-            if (
-                path.stem == known.stem
-                and not known.exists()
-                and _same_picture(project, name, source)
-            ):
-                if path.exists():
-                    project.move_video(name, path)
-                return name
-    return project.add_video(path)
-
-
-def _same_picture(project: LabelProject, name: str, source: Any) -> bool:
-    """Whether a labelled frame looks in a video as in the project; True without labels."""
-    frames = sorted(project.labels(name))
-    if not frames:
-        return True
-    if frames[-1] >= source.shape[0]:
-        return False
-    picture, image = project.picture(name, frames[0]), source[frames[0]]
-    if picture.shape != image.shape:
-        return False
-    return bool(np.abs(picture.astype(float) - image).mean() < _SAME_PICTURE)
-
-
-def _name(layer: Layer) -> str:
-    """What the attribute ``video`` of keypoints tracked on a layer says."""
-    video = layer.metadata.get(VIDEO)
-    return str(video.name) if video is not None else layer.name
 
 
 def _is_tracked(store: Any, name: str) -> bool:

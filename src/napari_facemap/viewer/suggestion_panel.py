@@ -127,7 +127,7 @@ class SuggestionPanel(QGroupBox):
             self.run_row.show_error("Make or open a project and a video first.")
             return
         self._for = (str(labelling.project.folder), str(labelling.video_name))
-        store, listed = labelling.keypoints.store, labelling.listed
+        store, listed = labelling.keypoints.store, labelling.frames.listed
         poses = store.to_poses(predictions=False) if _is_tracked(store) else None
         if poses is None:
             self._on_suggested((spread(store.n_frames, self.wanted.value(), listed), False))
@@ -142,7 +142,7 @@ class SuggestionPanel(QGroupBox):
         if self._for != here:
             self.run_row.show_text("Another video or project is open now; nothing was added.")
             return
-        self.labelling.set_to_label({*self.labelling.to_label, *frames})
+        self.labelling.frames.set({*self.labelling.frames.to_label, *frames})
         text = f"{len(frames)} frames added"
         self.run_row.show_text(
             f"{text}: hard ones that are unlike each other."
@@ -157,7 +157,7 @@ class SuggestionPanel(QGroupBox):
         labelling, project = self.labelling, self.labelling.project
         ready = project is not None and labelling.keypoints is not None
         self.setEnabled(ready)
-        self._frames = labelling.listed
+        self._frames = labelling.frames.listed
         self._tracked = ready and _is_tracked(labelling.keypoints.store)
         labels = {}
         if project is not None and labelling.video_name is not None:
@@ -229,12 +229,12 @@ class SuggestionPanel(QGroupBox):
         return [self._frames[row] for row in sorted(rows)]
 
     def _on_row(self, row: int, column: int) -> None:
-        self.labelling.go_to(self._frames[row])
+        self.labelling.frames.go_to(self._frames[row])
 
     def _on_add(self) -> None:
         keypoints = self.labelling.keypoints
         if keypoints is not None:
-            self.labelling.set_to_label({*self.labelling.to_label, keypoints.frame})
+            self.labelling.frames.set({*self.labelling.frames.to_label, keypoints.frame})
 
     def _on_remove(self) -> None:
         frames = self.chosen()
@@ -254,13 +254,13 @@ class SuggestionPanel(QGroupBox):
         return answer == QMessageBox.StandardButton.Yes
 
     def _on_previous(self) -> None:
-        self.labelling.previous_listed()
+        self.labelling.frames.previous_listed()
 
     def _on_next(self) -> None:
-        self.labelling.next_listed()
+        self.labelling.frames.next_listed()
 
     def _on_next_unlabelled(self) -> None:
-        self.labelling.next_unlabelled()
+        self.labelling.frames.next_unlabelled()
 
     def _on_take_up(self) -> None:
         n = self.labelling.add_corrected()

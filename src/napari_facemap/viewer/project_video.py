@@ -1,0 +1,52 @@
+"""Which video of a project a layer shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image, Layer
+
+from napari_facemap.files.label_import import same_picture
+from napari_facemap.files.label_project import LabelProject
+from napari_facemap.viewer.layers import VIDEO
+
+
+def name_in(project: LabelProject, layer: Image, source: Any) -> str:
+    """Name of a video in a project; it is taken up where it is new.
+
+    A video that was moved, copied, or is on another computer, keeps its name: it is known by its
+    file's name, its size where the file is still at the place that the project knows, and the
+    picture of a labelled frame.
+    """
+    path = Path(source.path or layer.source.path or project.folder / layer.name).resolve()
+    if path not in project.videos.values():
+        for name, known in project.videos.items():
+            alike = path.stem == known.stem and _may_be(path, known)
+            if alike and _shows(project, name, source):
+                if path.exists():
+                    project.move_video(name, path)
+                return name
+    return project.add_video(path)
+
+
+def _may_be(path: Path, known: Path) -> bool:
+    if not known.is_file():
+        return True
+    return path.is_file() and path.stat().st_size == known.stat().st_size
+
+
+def _shows(project: LabelProject, name: str, source: Any) -> bool:
+    """Whether a labelled frame looks in a video as in the project; True without labels."""
+    frames = sorted(project.labels(name))
+    if not frames:
+        return True
+    if frames[-1] >= source.shape[0]:
+        return False
+    return same_picture(project.picture(name, frames[0]), source[frames[0]])
+
+
+def name_of(layer: Layer) -> str:
+    """Name of a layer's video, as keypoints that were tracked on it have it in their attributes."""
+    video = layer.metadata.get(VIDEO)
+    return str(video.name) if video is not None else layer.name
