@@ -24,9 +24,12 @@ def test_everything_comes_back(tmp_path):
     poses = _poses()
     poses["tracked_position"] = poses["position"] + 1
     poses["tracked_confidence"] = poses["confidence"] / 2
+    poses["cleaned_position"] = poses["position"] + 2
+    poses.attrs["cleaning"] = '{"smoothing": 0.02}'
     write_poses(poses, tmp_path / "p.h5")
     again = read_poses(tmp_path / "p.h5")
     xr.testing.assert_equal(again, poses)
+    assert again.attrs["cleaning"] == poses.attrs["cleaning"]
     assert again.attrs["model"] == "mouse-face"
     assert again.attrs["box"].tolist() == [1, 2, 3, 4]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, shift
 
 from napari_facemap.keypoints import propagation
 from napari_facemap.keypoints.propagation import blend, point_radius, propagate
@@ -157,6 +158,33 @@ def test_a_store_takes_it_as_proposals():
     n = store.propose(found.frames, found.keypoints, found.position, found.confidence)
     assert n == 4
     assert store.frame(12).position[1].tolist() == [14, 5]
+
+
+def test_what_a_video_shows_is_followed_by_default():
+    rng = np.random.default_rng(0)
+    wide = gaussian_filter(rng.normal(size=(130, 260)), 1.5)
+    wide = np.clip(128 + 45 * wide / wide.std(), 0, 255)
+    way = 20 + 12 * np.sin(np.arange(24) / 5)
+    frames = [shift(wide, (0, -x), order=3, mode="nearest")[:120, :160] for x in way]
+    frames = np.clip(np.round(frames), 0, 255).astype(np.uint8)
+    frames[9] = 0
+    film = ArrayVideo(frames, fps=25)
+    film.bad_frames = np.array([9])
+    places = {"eye(front)": (50.0, 40.0), "nose(tip)": (130.0, 60.0), "paw": (90.0, 90.0)}
+
+    def at(frame):
+        return {name: (x - way[frame] + way[0], y) for name, (x, y) in places.items()}
+
+    labels = {4: at(4), 18: at(18) | {"paw": NAN}}
+    found = propagate(film, labels, 0, 24)
+    truth = np.array([list(at(frame).values()) for frame in range(24)]).swapaxes(1, 2)
+    error = np.hypot(*np.moveaxis(found.position - truth, 1, 0))
+    known = np.ones((24, 3), bool)
+    known[9] = False
+    known[18:, 2] = False
+    assert (np.isfinite(error) == known).all()
+    assert np.nanmax(error) < 0.3
+    assert found.confidence[known].min() > 0.9
 
 
 def test_windows_are_as_large_as_the_face_asks_for():

@@ -362,6 +362,13 @@ def test_poses_cleaned_elsewhere_show_what_was_tracked_where_a_correction_is_tak
     np.testing.assert_array_equal(again.frame(4).position[1], store.prediction(4).position[1])
 
 
+def test_cleaning_that_is_not_told_as_json_is_refused():
+    store = KeypointStore(some_poses())
+    store.set_cleaned(store.to_poses()["position"].values, {})
+    with pytest.raises(ValueError, match=r"as JSON.*found 'median'"):
+        KeypointStore(store.to_poses().assign_attrs(cleaning="median"))
+
+
 def test_a_stretch_tracked_anew():
     store = KeypointStore(some_poses())
     store.place(2, {"paw": (1, 2)})

@@ -90,7 +90,7 @@ class Predictions:
             self.position = poses["tracked_position"].values
             self.confidence = poses["tracked_confidence"].values
             if CLEANING in self.attrs:
-                how = json.loads(self.attrs.pop(CLEANING))
+                how = _options(self.attrs.pop(CLEANING))
                 if "cleaned_position" in poses:
                     self.cleaned, self.cleaning = poses["cleaned_position"].values, how
                 else:
@@ -186,3 +186,12 @@ class Predictions:
             self.attrs,
             self.expected_error,
         )
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Poses need how they were cleaned as JSON in attrs[{CLEANING!r}]; found {text!r}."
+        ) from error

@@ -135,7 +135,8 @@ def keypoint_features(poses: xr.Dataset, keep: Collection[str] | None = None) ->
     first and after the last frame that shows it. Keypoints hidden in more than `MAX_MISSING` of
     the frames are left out. Frames in which all keypoints are missing (a camera that saw nothing,
     tracking that was stopped) are left out as if the camera had paused: a long pause is never
-    filled with made-up behaviour.
+    filled with made-up behaviour. Places are taken as they are: jumps and noise are for
+    `keypoints.cleaning.clean` to take out, before this.
 
     Parameters
     ----------
