@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_facemap.files.recordings import read_recording
     from napari_facemap.files.regions import read_regions, write_regions
     from napari_facemap.keypoints.models import list_models, load_model
+    from napari_facemap.keypoints.retracking import retrack
     from napari_facemap.keypoints.tracking import track
     from napari_facemap.movement.alignment import align_regions
     from napari_facemap.movement.analysis import motion
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_facemap.neural.encoder import predict_recording
     from napari_facemap.neural.fitting import fit_encoder, fit_encoders
     from napari_facemap.neural.report import report
+    from napari_facemap.refining import refine
     from napari_facemap.simulate.face import simulate_face
     from napari_facemap.simulate.population import simulate_population
     from napari_facemap.video.video import open_video
@@ -40,6 +42,8 @@ except PackageNotFoundError:
 _HOME = {
     "open_video": "video.video",
     "track": "keypoints.tracking",
+    "retrack": "keypoints.retracking",
+    "refine": "refining",
     "list_models": "keypoints.models",
     "load_model": "keypoints.models",
     "align_regions": "movement.alignment",
@@ -85,7 +89,9 @@ __all__ = [
     "read_predictions",
     "read_recording",
     "read_regions",
+    "refine",
     "report",
+    "retrack",
     "simulate_face",
     "simulate_population",
     "track",

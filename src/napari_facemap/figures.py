@@ -125,7 +125,7 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: str | Path) -> Non
     for name, color in (("median", "#0072b2"), ("p95", "#d55e00")):
         errors.plot(at, [row[name] for row in measured], ".-", color=color, label=name)
     if measured:
-        best = min(measured, key=lambda row: float(row["score"]))
+        best = min(measured[::-1], key=lambda row: float(row["score"]))  # the last of the best
         errors.axvline(best["step"], color="#888888", lw=0.8, label="kept")
         errors.legend(frameon=False)
     errors.set(xlabel="step", ylabel="error, % of eye to nose", ylim=(0, None))
