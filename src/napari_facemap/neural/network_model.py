@@ -208,12 +208,11 @@ class NetworkModel:
     def predict(self, grid: Grid, positions: np.ndarray, device: str) -> np.ndarray:
         """Predict targets, shape (time, target), at the grid's steps nearest to positions."""
         on = choose_device(device)
-        network = self.fitted.to(on)
+        # A copy goes to the device: another thread may be predicting with the model as well.
+        network = copy.deepcopy(self.fitted).to(on)
         behavior = padded(grid.values, on)
         steps = torch.from_numpy(np.rint(positions).astype(np.int64)).to(on)
-        predicted = _in_blocks(network, behavior, steps)
-        self.fitted.cpu()
-        return torch.cat(list(predicted)).cpu().numpy()
+        return torch.cat(list(_in_blocks(network, behavior, steps))).cpu().numpy()
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Give what to save: weights, and how they were fitted."""
