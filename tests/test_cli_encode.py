@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -197,3 +200,11 @@ def test_a_prediction_is_written_once(made, monkeypatch):
     monkeypatch.setattr(predictions, "write_predictions", never)
     assert main(arguments(made)) == 0
     assert explained(made / "neurons_encoder") > 0.5
+
+
+def test_what_was_assumed_is_said_once(made, capsys):
+    np.save(made / "neurons.npy", np.load(made / "neurons.npy").T)
+    code = "import sys; from napari_facemap.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *arguments(made, "--no-report")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.count("transposed") == 1

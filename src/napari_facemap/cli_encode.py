@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,6 +87,8 @@ def _encode(options: argparse.Namespace) -> int:
     from napari_facemap.files.encoders import read_encoder
     from napari_facemap.neural.model import Cancelled
 
+    # What readers assume is said below, with the program's name before it.
+    logging.getLogger("napari_facemap.files").addHandler(logging.NullHandler())
     behavior = _chosen(options.behavior, options.behavior_times, options)
     recording = _read(options.neural, options.neural_times, options)
     sessions = [_Session(behavior, recording, _folder(options.neural))]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_facemap.neural import ceiling
-from napari_facemap.neural.ceiling import peer_ceiling
+from napari_facemap.neural.ceiling import _Weights, peer_ceiling
 from napari_facemap.neural.recording import Recording
 from napari_facemap.neural.scores import variance_explained
 from napari_facemap.neural.splits import split_times
@@ -80,7 +80,7 @@ def test_the_three_ways_to_components_agree(monkeypatch):
                        atol=0.02)  # fmt: skip
 
 
-def test_units_are_the_neurons_own_and_nothing_of_the_test_is_used():
+def test_fault_27_units_are_the_neurons_own_and_nothing_of_the_test_is_used(monkeypatch):
     recording = made(np.random.default_rng(2))
     split = split_of(recording)
     found = peer_ceiling(recording, split)
@@ -91,7 +91,18 @@ def test_units_are_the_neurons_own_and_nothing_of_the_test_is_used():
     assert other.pooled != pytest.approx(found.pooled, abs=1e-6)
     spoilt = recording.activity.copy()
     spoilt[:, split.test] = 1e3 * np.random.default_rng(3).standard_normal((40, split.test.sum()))
+    weights, score = [], _Weights.score
+
+    def kept(self, x, half, test):
+        weights.append((self.inner, self.outer, self.x, self.y, half.mean, half.scale))
+        return score(self, x, half, test)
+
+    monkeypatch.setattr(_Weights, "score", kept)
+    peer_ceiling(recording, split)
     again = peer_ceiling(Recording(spoilt, recording.times), split)
+    for one, other in zip(weights[:2], weights[2:], strict=True):
+        for part, same in zip(one, other, strict=True):
+            np.testing.assert_allclose(part, same, rtol=1e-4, atol=1e-5)
     assert (again.ranks, again.penalties) == (found.ranks, found.penalties)
 
 

@@ -96,6 +96,30 @@ def test_banded_ridge_explains_what_the_definition_says(driven):
     assert np.mean(penalty[8:16, 1] < penalty[8:16, 0]) > 0.8
 
 
+def test_fault_27_banded_ridge_takes_nothing_from_test_times(driven, monkeypatch):
+    from napari_facemap.neural import banded
+    from napari_facemap.neural.splits import split_times
+
+    recording = driven.recording
+    split = split_times(recording.times, np.ones(len(recording.times), bool), 1.0, 0.1)
+    spoilt = recording.activity.copy()
+    spoilt[:, split.test] = spoilt[::-1, split.test] * -100
+    predicted, whole = [], banded._share_out
+
+    def share_out(activity, test, space, parts, mean_y):
+        predicted.append([*parts, mean_y, space.mean, space.scale])
+        return whole(activity, test, space, parts, mean_y)
+
+    monkeypatch.setattr(banded, "_share_out", share_out)
+    penalties = [
+        banded_ridge(driven.features, one, GROUPS, split=split, n_draws=3)["penalty"].values
+        for one in (recording, Recording(spoilt, recording.times))
+    ]
+    np.testing.assert_array_equal(*penalties)
+    for one, other in zip(*predicted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_many_neurons_go_through_components(driven):
     recording = Recording(np.tile(driven.recording.activity, (2, 1)), driven.recording.times)
     data = banded_ridge(driven.features, recording, GROUPS, n_components=12, n_draws=3)

@@ -62,6 +62,13 @@ def test_true_channels_reach_it_and_still_positions_do_not(face, population):
     assert explained(now, activity).mean() < 0.6 * truth
 
 
+def test_the_recording_says_where_neurons_lie_in_pixels(population):
+    places = population.recording.positions
+    np.testing.assert_allclose(places * 2, population.positions, rtol=1e-6)  # of 2 um
+    assert places.dtype == np.float32
+    assert 400 < np.ptp(places[:, 0]) <= 500
+
+
 def test_clock_is_its_own(face, population):
     times = population.recording.times
     np.testing.assert_allclose(np.diff(times), 0.1)

@@ -22,7 +22,7 @@ FPS = 25.0
 SIDE = 256  # pixels of the microscope
 # To draw the pictures of the docs: a folder to put them in.
 PICTURES = os.environ.get("NAPARI_FACEMAP_PICTURES")
-SECONDS, N_NEURONS, N_DRAWN = (150, 250, 3750) if PICTURES else (60, 40, 20)
+SECONDS, N_NEURONS, N_DRAWN = (100, 200, 850) if PICTURES else (60, 40, 20)
 
 
 def disc(x, y, radius=4.2):
@@ -38,7 +38,7 @@ def write_suite2p(folder, recording, seed=0):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     places = recording.positions * (SIDE - 20) / 500 + 10
-    stat, mean = [], 40 + 6 * rng.standard_normal((SIDE, SIDE))
+    stat, mean = [], 30 + 2 * rng.standard_normal((SIDE, SIDE))
     for x, y in places:
         ypix, xpix, lam = disc(x, y)
         stat.append({"ypix": ypix, "xpix": xpix, "lam": lam, "med": [int(y), int(x)]})
@@ -74,7 +74,7 @@ def session(tmp_path):
     recording = simulate_population(
         face, N_NEURONS, rate=10.0, seed=0, explainable=(0.1, 0.85)
     ).recording
-    mean, stat = write_suite2p(tmp_path / "suite2p" / "plane0", recording)
+    mean, stat = write_suite2p(tmp_path / "mouse7" / "suite2p" / "plane0", recording)
     np.save(tmp_path / "times.npy", recording.times)
     return tmp_path, recording, movie_of(recording, mean, stat)
 
@@ -109,11 +109,18 @@ def click(qtbot):
 
 
 def picture(viewer, qtbot, name, tmp_path):
-    """What the window looks like; kept where the docs want it."""
+    """What the window looks like; kept where the docs want it, in few colours."""
+    from PIL import Image
+
     qtbot.wait(300)
-    return viewer.screenshot(
-        str(Path(PICTURES or tmp_path) / name), canvas_only=False, flash=False
+    shot = viewer.screenshot(canvas_only=False, flash=False)
+    few = (
+        Image.fromarray(shot)
+        .convert("RGB")
+        .quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     )
+    few.save(Path(PICTURES or tmp_path) / name, optimize=True)
+    return shot
 
 
 def test_a_recording_with_footprints_and_a_movie(
@@ -126,12 +133,12 @@ def test_a_recording_with_footprints_and_a_movie(
     left = Qt.MouseButton.LeftButton
     folder, recording, movie = session
     viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1500, 1100)
+    viewer.window.resize(1440, 1020)
     viewer.open(str(folder / "mouse_FacemapPose.h5"), plugin="napari-facemap")
     _, dock = viewer.window.add_plugin_dock_widget("napari-facemap", "Neural encoder")
 
     def fill_in(dialog):
-        dialog.activity.setText(str(folder / "suite2p"))
+        dialog.activity.setText(str(folder / "mouse7" / "suite2p"))
         dialog.by_file.setChecked(True)
         dialog.times.setText(str(folder / "times.npy"))
         dialog.accept()
@@ -162,7 +169,10 @@ def test_a_recording_with_footprints_and_a_movie(
 
     # The imaging movie, on the video's clock.
     dock.views.map_box.setChecked(False)
-    layer = viewer.add_image(movie, name="imaging", contrast_limits=(0, 160), colormap="green")
+    layer = viewer.add_image(
+        movie, name="imaging", contrast_limits=(0, 160), colormap="green", scale=(0.1, 1, 1),
+        units=("s", "pixel", "pixel"),
+    )  # fmt: skip
     dock.movie.choose(layer)
     qtbot.mouseClick(dock.show_movie, left)
     shown = viewer.layers["imaging on the video's clock"]
