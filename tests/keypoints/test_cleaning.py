@@ -61,6 +61,13 @@ def test_outliers_are_taken_out_and_short_gaps_filled():
     assert off(cleaned).max() < 2
 
 
+def test_a_jump_to_and_fro_is_too_fast_whatever_its_size():
+    spoiled = poses()
+    spoiled["position"].values[100, 0, 1] += 40
+    assert how(clean(spoiled, farthest=10))["removed"] == 1
+    assert how(clean(spoiled, farthest=10, fastest=30))["removed"] == 0
+
+
 def test_a_keypoint_that_is_never_sure_is_not_taken_out():
     unsure = poses(noise=0.2)
     unsure["confidence"].values[:, 2] = 0.01

@@ -104,6 +104,13 @@ def test_points_that_leave_the_picture_are_lost():
         assert (confidence[leaves + 1 :, k] == 0).all()
 
 
+def test_a_window_half_outside_the_picture_is_half_as_sure():
+    clip = np.stack([picture()] * 3)
+    _, confidence = LucasKanade(8)(clip, np.array([[0.0, 80.0], [60.0, 60.0]]))
+    assert 0.4 < confidence[2, 0] < 0.7
+    assert confidence[2, 1] > 0.95
+
+
 def test_nothing_is_followed_where_nothing_is_to_be_seen():
     flat = 100 + np.random.default_rng(0).integers(-1, 2, (4, *SHAPE))
     edge = np.zeros((4, *SHAPE)) + np.where(np.arange(160) < 50, 60, 160)
