@@ -45,14 +45,14 @@ class FitCurve(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._scale = scale
+        self._scale, self._room = scale, 1.0 if rises else 1.3  # room for the names above
         self.plot = pg.PlotWidget(background=None)
         self.plot.setMenuEnabled(False)
         self.plot.setMouseEnabled(False, False)
         self.plot.hideButtons()
         self.plot.setLabel("bottom", "step")
         corner = (-4, -4 if rises else 4)
-        self._legend = self.plot.addLegend(offset=corner, labelTextSize="8pt")
+        self._legend = self.plot.addLegend(offset=corner, labelTextSize="8pt", colCount=2)
         self._legend.setBrush(None)
         self._curves = [
             self.plot.plot(pen=pg.mkPen(color, width=width), connect="finite")
@@ -97,5 +97,5 @@ class FitCurve(QWidget):
         # Before anything is learnt scores are far below 0, where nothing is to be seen.
         known = np.concatenate(values)
         best = float(np.max(known, where=np.isfinite(known), initial=0.0))
-        self.plot.setYRange(0, max(self._scale * best, 1), padding=0.05)
+        self.plot.setYRange(0, max(self._room * self._scale * best, 1), padding=0.05)
         self.setVisible(True)

@@ -135,7 +135,7 @@ def _errors(card: Mapping[str, Any]) -> str:
         return "<p>Its errors were not measured.</p>"
     rows = [
         ("all", before.get("median"), after["median"]),
-        ("worst 5 %", before.get("p95"), after["p95"]),
+        ("95th percentile", before.get("p95"), after["p95"]),
     ]
     for part in ("groups", "per_keypoint"):
         was = before.get(part, {})

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QGroupBox,
     QHeaderView,
-    QLabel,
     QMessageBox,
     QPushButton,
     QTreeWidget,
@@ -26,6 +25,7 @@ from napari_facemap.viewer.model_choice import FILTER
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
 from napari_facemap.viewer.tasks import Task, one_line
+from napari_facemap.viewer.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from napari_facemap.keypoints.model_store import ModelInfo
@@ -53,7 +53,7 @@ class ModelsPanel(QGroupBox):
         self._again = False
         self._wanted = ""  # is chosen once it is listed
         self.list = QTreeWidget()
-        self.about = QLabel()
+        self.about = WrappedLabel()
         self.card = QPushButton("Card…")
         self.add = QPushButton("Add…")
         self.export = QPushButton("Export…")
@@ -78,7 +78,6 @@ class ModelsPanel(QGroupBox):
             "Median, in % of the distance from eye to nose, on frames that the model was not\n"
             "trained on. They differ from model to model, so compare with care.",
         )
-        self.about.setWordWrap(True)
         self.card.setToolTip("What the chosen model was trained on, and how large its errors are")
         self.add.setToolTip("Take in a model file: ours (.safetensors) or Facemap's (.pt)")
         self.export.setToolTip("Copy the chosen model to a file, to hand it on")

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QGroupBox,
-    QLabel,
     QPushButton,
     QSpinBox,
     QWidget,
@@ -24,6 +23,7 @@ from napari_facemap.viewer.proposals import Labels, labels_between, least_sure, 
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
 from napari_facemap.viewer.target import keypoints_to_refine, video_to_refine
+from napari_facemap.viewer.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from napari_facemap.keypoints.propagation import Propagated
@@ -54,7 +54,7 @@ class PropagatePanel(QGroupBox):
         self.frames = QSpinBox()
         self.to_next = QCheckBox("not beyond the next corrected frame")
         self.run_row = RunRow("Propagate", "steps")
-        self.state = QLabel()
+        self.state = WrappedLabel()
         self.accept_frame = QPushButton("Accept this frame")
         self.accept_all = QPushButton("Accept all")
         self.reject_all = QPushButton("Reject all")
@@ -72,7 +72,6 @@ class PropagatePanel(QGroupBox):
         self.frames.setSuffix(" frames")
         self.frames.setToolTip("How far from the frame shown")
         self.to_next.setChecked(True)
-        self.state.setWordWrap(True)
         self.accept_frame.setToolTip("Make the points proposed here corrections of your own")
         self.accept_all.setToolTip("Make all proposed points corrections of your own")
         self.reject_all.setToolTip("Drop all proposed points; what was there before comes back")

@@ -35,6 +35,7 @@ from napari_facemap.viewer.retrack_box import RetrackBox
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
 from napari_facemap.viewer.tasks import one_line
+from napari_facemap.viewer.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from napari_facemap.keypoints.training import TrainingOptions
@@ -70,7 +71,7 @@ class RefinePanel(QGroupBox):
         self.card = QPushButton("Card…")
         self.name = QLineEdit()
         self.projects = ProjectList(session)
-        self.parts = QLabel()
+        self.parts = WrappedLabel()
         self.device = QComboBox()
         self.run_row = RunRow("Fine-tune", "steps", after="Rounding to 8 bits and saving …")
         self.curve = FitCurve(*_ERROR, scale=1.0, rises=False)
@@ -84,7 +85,6 @@ class RefinePanel(QGroupBox):
     def _build(self) -> None:
         self.card.setToolTip("What this model was trained on, and how large its errors are")
         self.name.setToolTip("The new model is listed under this name")
-        self.parts.setWordWrap(True)
         self.table.setVisible(False)
         self.new_card.setVisible(False)
         self.device.addItems(DEVICES)

@@ -95,7 +95,7 @@ def outcome_table(before: dict[str, Any] | None, after: dict[str, Any] | None) -
     rows += [
         (group, before["groups"].get(group), value) for group, value in after["groups"].items()
     ]
-    rows.append(("worst 5 %", before["p95"], after["p95"]))
+    rows.append(("95th percentile", before["p95"], after["p95"]))
     lines = "".join(
         f"<tr><td>{name}&nbsp;&nbsp;</td><td align=right>{_percent(was)}&nbsp;&nbsp;</td>"
         f"<td align=right>{_percent(now)}</td></tr>"

@@ -119,6 +119,7 @@ def keypoints_of(projects: Sequence[LabelProject]) -> tuple[str, ...]:
 
 def fine_tune(plan: Plan, report: Report, progress: Any) -> Made:
     """Fine-tune, and save what is better than before."""
+    from napari_facemap.figures import draw_training
     from napari_facemap.keypoints.model_store import new_model_path
     from napari_facemap.keypoints.models import load_model
     from napari_facemap.refining import refine, save_refined
@@ -145,6 +146,7 @@ def fine_tune(plan: Plan, report: Report, progress: Any) -> Made:
         return Made(None, refined, cancelled)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_refined(refined, model, path, ", ".join(project.folder.name for project in projects))
+    draw_training(refined.history, path.with_suffix(".png"))
     return Made(path, refined, cancelled)
 
 
@@ -153,7 +155,7 @@ def best_step(history: Sequence[dict[str, Any]]) -> int:
     measured = [row for row in history if "score" in row]
     if not measured:
         return int(history[-1]["step"])
-    return int(min(measured, key=lambda row: row["score"])["step"])
+    return int(min(measured[::-1], key=lambda row: float(row["score"]))["step"])  # the last best
 
 
 def track_again(

@@ -40,7 +40,7 @@ class RetrackBox(QWidget):
         self._offered: KeypointLayer | None = None  # whose corrected stretch is offered
         self.model = ModelChoice(session)
         self.run_row = RunRow("Retrack all", "frames")
-        self.stretch = QPushButton("Retrack these")
+        self.stretch = QPushButton("Retrack")
         self.first = QSpinBox()
         self.last = QSpinBox()
         self._build()

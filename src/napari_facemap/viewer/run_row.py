@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_facemap.viewer.tasks import Task, describe_rate
+from napari_facemap.viewer.wrapped_label import WrappedLabel
 
 
 class RunRow(QWidget):
@@ -38,12 +39,11 @@ class RunRow(QWidget):
         self.run = QPushButton(title)
         self.cancel = QPushButton("Cancel")
         self.bar = QProgressBar()
-        self.text = QLabel()
+        self.text = WrappedLabel()
         self.cancel.setEnabled(False)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         self.bar.setVisible(False)
-        self.text.setWordWrap(True)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run, stretch=2)
         buttons.addWidget(self.cancel, stretch=1)
