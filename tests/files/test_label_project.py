@@ -95,6 +95,19 @@ def test_the_picture_is_needed_once(project, video):
     assert project.labels(video) == {}
 
 
+def test_pictures_of_labelled_frames_can_be_looked_at(project, video):
+    assert not project.has_picture(video, 3)
+    project.set_labels(video, 3, {"paw": (1, 2)}, GREY)
+    assert again(project).has_picture(video, 3)
+    np.testing.assert_array_equal(project.picture(video, 3), GREY)
+
+
+def test_a_moved_video_keeps_its_name(project, video, tmp_path):
+    project.move_video(video, tmp_path / "elsewhere" / "mouse.mp4")
+    assert again(project).add_video(tmp_path / "elsewhere" / "mouse.mp4") == video
+    assert list(again(project).videos) == [video]
+
+
 def test_a_keypoint_of_no_one_is_refused(project, video):
     with pytest.raises(ValueError, match="no keypoint 'tail'"):
         project.set_labels(video, 3, {"tail": (1, 2)}, GREY)

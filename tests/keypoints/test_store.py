@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_facemap.files.poses import read_poses, write_poses
 from napari_facemap.keypoints.poses import make_poses
-from napari_facemap.keypoints.store import KeypointStore
+from napari_facemap.keypoints.store import HIDDEN, KeypointStore
 
 NAMES = ("eye(top)", "mouth", "paw")
 
@@ -43,6 +43,17 @@ def test_place_delete_and_restore_leave_the_prediction_alone():
     np.testing.assert_array_equal(poses["position"].values, before)
     store.restore(4)
     np.testing.assert_array_equal(store.frame(4).position, before[4].T)
+    assert store.n_edits == 0
+
+
+def test_places_and_hidden_ones_are_one_step():
+    store = KeypointStore(some_poses())
+    store.correct(4, {"mouth": (7.5, 8.25), "paw": HIDDEN})
+    points = store.frame(4)
+    assert points.position[1].tolist() == [7.5, 8.25]
+    assert np.isnan(points.position[2]).all()
+    assert points.edited.tolist() == [False, True, True]
+    store.undo()
     assert store.n_edits == 0
 
 

@@ -104,6 +104,53 @@ def test_the_size_slider_resizes_all_when_none_is_selected(viewer, shown):
     assert shown.layer.size.tolist() == [11, 11, 4, 11, 11]
 
 
+def test_a_click_places_the_current_keypoint_and_goes_on(viewer, shown):
+    shown.placing.choose("mouth")
+    assert shown.layer.border_width[3] > shown.layer.border_width[2]
+    shown.layer.add((11.0, 12.0))
+    assert shown.store.frame(0).position[3].tolist() == [12, 11]
+    assert shown.placing.current == "paw"
+    assert len(rows_of(shown)) == 5
+    assert not shown.layer.selected_data
+    shown.placing.previous_keypoint()
+    shown.layer.add((13.0, 14.0))
+    assert shown.store.frame(0).position[3].tolist() == [14, 13]
+
+
+def test_what_a_person_touches_is_told_before_it_is_shown(viewer, shown):
+    told = []
+    shown.touched.connect(
+        lambda frames: told.append((frames, shown.layer.border_color[1].tolist()))
+    )
+    shown.taken_back.connect(lambda frames: told.append(frames))
+    viewer.dims.set_current_step(0, 4)
+    plain = shown.layer.border_color[1].tolist()
+    shown.placing.choose("eye(back)")
+    ring = shown.layer.border_color[1].tolist()
+    assert ring != plain
+    shown.placing.hide()
+    shown.undo()
+    assert told == [((4,), ring), (4,)]
+
+
+def test_accepting_a_frame_keeps_hidden_keypoints_as_they_are(viewer, shown):
+    shown.store.predicted.position[6, :, 2] = np.nan
+    viewer.dims.set_current_step(0, 6)
+    shown.placing.accept()
+    assert shown.store.frame(6).edited.tolist() == [True, True, False, True, True]
+
+
+def test_names_stand_beside_visible_points(viewer, shown):
+    shown.show_names(True)
+    assert list(shown.layer.text.values) == list(shown.names)
+    shown.store.delete(4, ["paw"])
+    viewer.dims.set_current_step(0, 4)
+    assert list(shown.layer.text.values) == [*shown.names[:4], ""]
+    shown.toggle_names()
+    assert "paw" not in str(shown.layer.text.values)
+    assert not shown.names_shown
+
+
 def test_adding_when_nothing_is_hidden_changes_nothing(shown):
     shown.layer.add((11.0, 12.0))
     assert len(rows_of(shown)) == 5

@@ -111,13 +111,15 @@ def _known_video(project: LabelProject, theirs: str, frame: int, image: np.ndarr
     for name, path in project.videos.items():
         if path.stem != theirs:
             continue
-        if not path.is_file():
-            if not project.labels(name):
-                return name
-            continue
-        with open_video(path) as video:
-            if frame < len(video) and same_picture(video[frame], image):
-                return name
+        if project.has_picture(name, frame):
+            same = same_picture(project.picture(name, frame), image)
+        elif path.is_file():
+            with open_video(path) as video:
+                same = frame < len(video) and same_picture(video[frame], image)
+        else:
+            same = not project.labels(name)
+        if same:
+            return name
     return None
 
 

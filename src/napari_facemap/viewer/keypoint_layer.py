@@ -171,8 +171,9 @@ class KeypointLayer:
     def resize(self, size: float) -> None:
         """Show all keypoints at one diameter, in pixels of the frame."""
         self._size = float(size)
-        with self.layer.events.current_size.blocker():
-            self.layer.current_size = self._size  # of the next point that is added
+        writing, self._writing = self._writing, True
+        self.layer.current_size = self._size  # of the next point that is added
+        self._writing = writing
         self.layer.size = np.where(self.layer.shown, self._size, HIDDEN_SIZE)
         if self._names_shown:
             self._write_names()
@@ -274,7 +275,7 @@ class KeypointLayer:
 
     def _on_size(self, event: Any = None) -> None:
         """Resize all keypoints with napari's slider when none is selected."""
-        if not self.layer.selected_data:
+        if not self.layer.selected_data and not self._writing:
             self.resize(self.layer.current_size)
 
     def _moved(self, indices: Any) -> None:
