@@ -114,7 +114,9 @@ class FacemapLearner(Learner):
         """See `heat_loss`."""
         # This layout counts pixels of its maps as a quarter of the picture's: pixel 0 is at 0.
         quarter = (1 - 1 / MAP_STRIDE) / 2
-        return heat_loss(*self.network(images), xy + quarter, seen)
+        network: Any = self.network
+        heat, row_offset, column_offset = network(images)
+        return heat_loss(heat, row_offset, column_offset, xy + quarter, seen)
 
 
 def heat_loss(

@@ -252,6 +252,7 @@ def _export_facemap(model: Model, source: Path, path: Path, parameters: Path) ->
     if source.suffix == ".pt" and beside.is_file():
         _copy(beside, parameters)
     else:
+        assert isinstance(model.network, KeypointNetwork)
         content = {"channels": list(model.network.channels), "bodyparts": list(model.keypoints)}
         with atomic_path(parameters) as temporary:
             torch.save({"params": content}, temporary)

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pooch
 import torch
@@ -26,7 +26,7 @@ from napari_facemap.keypoints.point_network import (
 from napari_facemap.keypoints.safe_load import UnsafeFileError, load_safely
 from napari_facemap.keypoints.skeleton import FACEMAP_KEYPOINTS
 
-N = TypeVar("N", PointNetwork, KeypointNetwork)
+N = TypeVar("N", bound=PointNetwork | KeypointNetwork)
 
 DEFAULT_MODEL = "mouse-face"
 BUILT_IN = Path(__file__).parent / "weights"
@@ -217,16 +217,16 @@ def save_model(
 def like(network: N, n_keypoints: int) -> N:
     """Make a fresh network of the same layout and sizes, with so many keypoints."""
     if isinstance(network, PointNetwork):
-        return PointNetwork(n_keypoints, network.widths, network.depths)
-    return KeypointNetwork(n_keypoints, network.channels)
+        return cast("N", PointNetwork(n_keypoints, network.widths, network.depths))
+    return cast("N", KeypointNetwork(n_keypoints, network.channels))
 
 
 def halved(network: N) -> N:
     """Copy a network with the weights that it has once it was saved; without rounding."""
-    copied = like(network, network.n_keypoints)
+    copied: Any = like(network, network.n_keypoints)
     state = network.state_dict()
     copied.load_state_dict({n: v.half().float() if v.ndim == 4 else v for n, v in state.items()})
-    return copied.eval()
+    return cast("N", copied.eval())
 
 
 def _find(model: str | Path | None) -> Path:

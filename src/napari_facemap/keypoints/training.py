@@ -153,7 +153,8 @@ def train(
         best: Network = PointNetwork(len(keypoints), options.widths, options.depths)
     else:
         best = copy.deepcopy(start)
-    network = copy.deepcopy(best).to(chosen, memory_format=torch.channels_last)
+    network: Any = copy.deepcopy(best)
+    network = network.to(chosen, memory_format=torch.channels_last)
     learner = learner_for(network, options)
     key = _fingerprint(views, validation, options)
     state = read_checkpoint(checkpoint, key, learner.modules())
