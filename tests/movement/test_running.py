@@ -84,6 +84,24 @@ def test_any_whole_step_within_reach_is_found_and_backwards_is_its_reverse(x, y)
     assert np.allclose(back, there * [-1, -1, 1], atol=1e-3)
 
 
+def test_whiskers_before_the_belt_do_not_carry_it_along():
+    # A slow belt in poor light; thin bright lines across all of it move on their own.
+    texture, path = _texture("natural"), np.cumsum(0.3 * np.sin(np.arange(30) / 4))
+    y, x = np.mgrid[:ROWS, :COLUMNS]
+    frames = []
+    for k, at in enumerate(path):
+        picture = 40 + 8 * _view(texture, at, 0)
+        sweep = 3 * np.sin(k * 1.3)
+        for foot, lean in ((20, 0.3), (60, -0.2), (95, 0.5), (130, 0.0), (170, -0.4)):
+            away = np.abs(x - foot - lean * y - sweep * (1 + y / ROWS))
+            picture = picture + 25 * np.clip(1 - away, 0, 1)
+        noise = np.random.default_rng(k).normal(0, 3, picture.shape)
+        frames.append(np.clip(np.round(picture + noise), 0, 255).astype(np.uint8))
+    found = RunningMeasure(WHEEL, ROWS, COLUMNS).work(frames[0], np.stack(frames))[1:]
+    assert np.sqrt(np.mean((found[:, 0] - np.diff(path)) ** 2)) <= 0.1
+    assert np.abs(found[:, 1]).max() <= 0.1
+
+
 def test_what_stands_still_has_not_moved():
     one = _grey(_texture("natural")[:ROWS, :COLUMNS])
     found = RunningMeasure(WHEEL, ROWS, COLUMNS).work(one, one[None])

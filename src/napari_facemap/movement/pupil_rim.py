@@ -15,8 +15,8 @@ _DIRECTIONS = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 _ROUNDS = 4  # of leaving out points and fitting again
 _SPREAD = (0.15, 0.4)  # pixels, least and most, by which good points differ
 _OFFSETS = np.linspace(-1.0, 1.0, 15)  # places of a profile across the rim
-_HALF_PROFILE = 4.0  # pixels across the rim, on each side
-_HALF_OF_LARGE = 0.12  # of the radius, which is more in large pictures
+_HALF_PROFILE = 3.0  # pixels across the rim, on each side: further out lies the lid, in small eyes
+_HALF_OF_LARGE = 0.1  # of the radius, which is more in large pictures
 
 
 class _Profiles(NamedTuple):
@@ -80,7 +80,7 @@ def rim_of(profiles: _Profiles, level: np.ndarray) -> tuple[np.ndarray, np.ndarr
     clear = profiles.known & (rise > _LEAST_CONTRAST)
     usual = median(rise, clear)[:, np.newaxis]
     # Reflections are far brighter than the iris, and a rim under a lid is no darker than the lid.
-    seen = clear & (profiles.low - level < rise / 4) & (rise > usual / 2) & (rise < 2 * usual)
+    seen = clear & (profiles.low - level < rise / 4) & (rise > 0.6 * usual) & (rise < 1.4 * usual)
     # What hides a part of the rim blurs into the parts beside it.
     seen &= np.roll(seen, 1, axis=1) & np.roll(seen, -1, axis=1)
     share = (high[..., np.newaxis] - profiles.value) / np.where(seen, rise, 1.0)[..., np.newaxis]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import fft, ndimage
 
+from napari_facemap.movement.common_shift import CommonShift, evened
 from napari_facemap.movement.regions import Region
 
 _LARGEST = 0.4  # of the window's sides: a larger step is not told from a step backwards
@@ -12,9 +15,27 @@ _BLUR = 1.0  # pixels, of the correlation peak: what is finer is mostly noise
 _FINE = 0.35  # waves a pixel from which on there is taken to be noise alone
 _COUNTS = 0.3  # waves a pixel up to which the refinement goes
 _TRUST = 3.0  # times the noise, at which a wave's phase counts half
-_STEPS = 3  # of the refinement, each of which leaves a small part of the error
+_STEPS = 2  # of the refinement, after which `CommonShift` goes on
 _EDGE = 0.15  # of the window's sides, on which pictures fade out
 _CHANCE = 5.0  # standard deviations of a correlation of pictures that have nothing in common
+
+
+class _Look(NamedTuple):
+    """What is kept of a frame.
+
+    Attributes
+    ----------
+    phases : ndarray of complex64
+        Of the picture's waves, of length 1 where they stand far out of the noise.
+    length : ndarray of float32
+        Theirs.
+    even : ndarray of float32
+        The picture without its finest detail.
+    """
+
+    phases: np.ndarray
+    length: np.ndarray
+    even: np.ndarray
 
 
 class RunningMeasure:
@@ -38,6 +59,7 @@ class RunningMeasure:
         rows, columns = self._window.shape
         mask = region.mask(height, width)
         self._taper = (_fade(rows)[:, None] * _fade(columns) * _inward(mask)).astype(np.float32)
+        self._common = CommonShift(self._taper)
         self._size = (fft.next_fast_len(rows, real=True), fft.next_fast_len(columns, real=True))
         self._y = fft.fftfreq(self._size[0])[:, None].astype(np.float32)
         self._x = fft.rfftfreq(self._size[1]).astype(np.float32)
@@ -74,23 +96,16 @@ class RunningMeasure:
         but for the shift, near 0 when they have nothing in common; the shift is NaN then.
         """
         found = np.empty((len(frames), 3))
-        earlier = self._spectrum(before)
+        earlier = self._look(before)
         for k, frame in enumerate(frames):
-            spectrum = self._spectrum(frame)
-            found[k] = self._shift(earlier, spectrum)
-            earlier = spectrum
+            look = self._look(frame)
+            found[k] = self._shift(earlier, look)
+            earlier = look
         return found
 
-    def _spectrum(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Phases of the picture's waves, of length 1 where they stand far out of the noise.
-
-        Returns
-        -------
-        phases : ndarray of complex64
-        length : ndarray of float32
-            Theirs.
-        """
-        grey = self._window.of(frame).astype(np.float32)
+    def _look(self, frame: np.ndarray) -> _Look:
+        part = self._window.of(frame)
+        grey = part.astype(np.float32)
         grey -= float((grey * self._taper).sum() / self._taper.sum())
         waves = fft.rfft2(grey * self._taper, self._size)
         size = np.abs(waves)
@@ -101,13 +116,11 @@ class RunningMeasure:
         trust = 1 / (size + np.float32(least))
         waves *= trust
         size *= trust
-        return waves, size
+        return _Look(waves, size, evened(part))
 
-    def _shift(
-        self, earlier: tuple[np.ndarray, np.ndarray], later: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[float, float, float]:
-        cross = later[0] * earlier[0].conj()
-        length = later[1] * earlier[1]
+    def _shift(self, earlier: _Look, later: _Look) -> tuple[float, float, float]:
+        cross = later.phases * earlier.phases.conj()
+        length = later.length * earlier.length
         total = float((length[self._rows, : self._columns] * self._coarse).sum())
         chance = float(((length * length) * self._squared).sum()) ** 0.5
         if not total > 0:
@@ -120,7 +133,9 @@ class RunningMeasure:
         waves = cross[self._rows, : self._columns] * self._coarse
         x, y, quality = self._refined(waves, float(x), float(y), total)
         least = _CHANCE * chance / total / self._independent**0.5
-        return (x, y, quality) if quality >= least else (np.nan, np.nan, quality)
+        if quality < least:
+            return np.nan, np.nan, quality
+        return *self._common.near(earlier.even, later.even, x, y), quality
 
     def _refined(
         self, waves: np.ndarray, x: float, y: float, total: float
