@@ -381,3 +381,31 @@ def test_another_recording_may_be_chosen_while_one_is_fitted(dock, qtbot, encode
     with qtbot.waitSignal(dock.run_row.finished, timeout=10_000):
         encoders.go_on.set()
     assert len(dock.views.map.layer.data) == N_NEURONS
+
+
+def test_other_traces_are_features_too(dock, qtbot, encoders, monkeypatch, tmp_path):
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QFileDialog
+
+    times = np.arange(1200) / 20
+    table = np.column_stack([times, np.cos(times)])
+    np.savetxt(tmp_path / "wheel.csv", table, delimiter=",", header="time,wheel", comments="")
+    (tmp_path / "bad.csv").write_text("wheel\n1\n")
+    paths = iter(["bad.csv", "wheel.csv"])
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / next(paths)), "")
+    )
+    qtbot.mouseClick(dock.open_traces, Qt.MouseButton.LeftButton)
+    assert "columns named time" in dock.run_row.text.text()
+    assert dock.features.checked == ["keypoints"]
+    qtbot.mouseClick(dock.open_traces, Qt.MouseButton.LeftButton)
+    assert dock.features.checked == ["keypoints", "traces"]
+    given, fit = [], encoders.fit_encoder
+    monkeypatch.setattr(
+        fitting,
+        "fit_encoder",
+        lambda features, *a, **k: (given.append(features), fit(0, *a, **k))[1],
+    )
+    click_fit(dock, qtbot)
+    assert given[0].names[-1] == "wheel"
+    assert given[0].names[0].endswith(" x")

@@ -248,10 +248,11 @@ def time_axis_of(
         )
     axis = usual if len(fits) == 2 and usual is not None else fits[0]
     if n_times is None and asked is None and shape[axis] < shape[1 - axis]:
-        return axis, [
+        remark = (
             f"{path}: read as {shape[1 - axis]} neurons x {shape[axis]} times; if it is the other "
             f"way round, say time_axis={1 - axis}."
-        ]
+        )
+        return axis, [remark]
     if axis == 1 or asked is not None:
         return axis, []
     remark = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,13 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_facemap.neural.behavior import groups_there
+from napari_facemap.neural.behavior import TRACES, groups_there
 from napari_facemap.neural.targets import N_COMPONENTS
 from napari_facemap.viewer import encoder_work
 from napari_facemap.viewer.choices import LayerChoice
@@ -29,6 +29,7 @@ from napari_facemap.viewer.fit_curve import FitCurve
 from napari_facemap.viewer.layers import bare, recordings_of, store_of
 from napari_facemap.viewer.movie_clock import add_on_clock, is_movie
 from napari_facemap.viewer.recording_dialog import RecordingDialog
+from napari_facemap.viewer.rows import beside
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
 from napari_facemap.viewer.tasks import one_line
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _SOURCE = "neurons"  # of lanes in the plot
 _MODELS = ("network", "linear", "ridge")
 _ENCODER_FILES = "Neural encoders (*.safetensors)"
+_TRACE_FILES = "Traces (*.csv *.tsv)"
 _PREDICTION_FILES = "Predictions (*.nc)"
 
 
@@ -62,6 +64,7 @@ class EncoderDock(QWidget):
         self.viewer = bare(viewer)
         self.session = session_of(viewer)
         self.encoder: Any = None
+        self.other_traces: xr.Dataset | None = None
         self.prediction: xr.Dataset | None = None
         self._opened: list[Recording] = []
         self._recordings: list[Recording] = []
@@ -108,6 +111,10 @@ class EncoderDock(QWidget):
         self.half_window.setPrefix("± ")
         self.half_window.setSuffix(" s")
         self.open_activity = QPushButton("Open…")
+        self.open_traces = QPushButton("Traces…")
+        self.open_traces.setToolTip(
+            "Open other behaviour: a table (.csv, .tsv) with a column of seconds named time"
+        )
         self.save_encoder = QPushButton("Save encoder…")
         self.load_encoder = QPushButton("Load encoder…")
         self.save_predictions = QPushButton("Save predictions…")
@@ -119,18 +126,18 @@ class EncoderDock(QWidget):
         form = QFormLayout()
         form.setVerticalSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Activity", _beside(self.activity, self.open_activity))
+        form.addRow("Activity", beside(self.activity, self.open_activity))
         form.addRow("Behaviour", self.behavior)
-        form.addRow("Features", self.features)
-        form.addRow("Model", _beside(self.model, QLabel("of"), self.targets))
+        form.addRow("Features", beside(self.features, self.open_traces))
+        form.addRow("Model", beside(self.model, QLabel("of"), self.targets))
         form.addRow("Delay", self.delay)
         form.addRow(self.run_row)
         form.addRow(self.curve)
         form.addRow("Traces", self.listed)
         form.addRow("Window", self.half_window)
         form.addRow(self.views)
-        form.addRow("Movie", _beside(self.movie, self.show_movie))
-        form.addRow(_beside(self.load_encoder, self.save_encoder, self.save_predictions))
+        form.addRow("Movie", beside(self.movie, self.show_movie))
+        form.addRow(beside(self.load_encoder, self.save_encoder, self.save_predictions))
         form.addRow(self.report_row)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -139,11 +146,32 @@ class EncoderDock(QWidget):
 
     def _connect(self) -> None:
         self.open_activity.clicked.connect(self._on_open)
+        self.open_traces.clicked.connect(
+            partial(self._open, "Open traces", _TRACE_FILES, self._open_traces)
+        )
         self.run_row.run.clicked.connect(self.fit)
         self.run_row.finished.connect(self._on_done)
-        self.load_encoder.clicked.connect(self._on_load)
-        self.save_encoder.clicked.connect(self._on_save_encoder)
-        self.save_predictions.clicked.connect(self._on_save_predictions)
+        self.load_encoder.clicked.connect(
+            partial(self._open, "Load encoder", _ENCODER_FILES, self._load)
+        )
+        self.save_encoder.clicked.connect(
+            partial(
+                self._save,
+                "Save encoder",
+                "encoder.safetensors",
+                _ENCODER_FILES,
+                self._save_encoder,
+            )
+        )
+        self.save_predictions.clicked.connect(
+            partial(
+                self._save,
+                "Save predictions",
+                "predictions.nc",
+                _PREDICTION_FILES,
+                self._save_predictions,
+            )
+        )
         self.report_row.run.clicked.connect(self._on_report)
         self.report_row.finished.connect(self._on_reported)
         self.run_row.busy.connect(self._refresh_buttons)
@@ -172,7 +200,15 @@ class EncoderDock(QWidget):
 
     def _offer_features(self) -> None:
         has_keypoints = store_of(self.behavior.layer) is not None
-        self.features.offer(groups_there(has_keypoints, self.session.motion))
+        others = [] if self.other_traces is None else [TRACES]
+        self.features.offer([*groups_there(has_keypoints, self.session.motion), *others])
+
+    def _open_traces(self, path: str) -> None:
+        from napari_facemap.files.traces import read_traces
+
+        self.other_traces = read_traces(path)
+        self._offer_features()
+        self.run_row.show_text(f"Opened {', '.join(map(str, self.other_traces))}.")
 
     def _on_window(self, half: float) -> None:
         self.half_window.blockSignals(True)
@@ -232,7 +268,7 @@ class EncoderDock(QWidget):
 
     def _chosen(self) -> encoder_work.Material | None:
         store, motion = store_of(self.behavior.layer), self.session.motion
-        if store is None and motion is None:
+        if store is None and motion is None and self.other_traces is None:
             self.run_row.show_error("Track a video or open a keypoint file first.")
             return None
         if not self.features.checked:
@@ -242,7 +278,9 @@ class EncoderDock(QWidget):
             self.run_row.show_error("Open the neural activity first.")
             return None
         poses = store.to_poses(predictions=False) if store is not None else None
-        return encoder_work.Material(poses, motion, self.features.checked, self.recording)
+        return encoder_work.Material(
+            poses, motion, self.other_traces, self.features.checked, self.recording
+        )
 
     def _on_done(self, outcome: encoder_work.Outcome | None) -> None:
         if outcome is None:
@@ -304,35 +342,28 @@ class EncoderDock(QWidget):
         self.run_row.run.setEnabled(idle)
         self.report_row.run.setEnabled(self.encoder is not None and idle)
 
-    def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load encoder", "", _ENCODER_FILES)
+    def _open(self, title: str, kinds: str, read: Callable[[str], None], *_: Any) -> None:
+        path, _kind = QFileDialog.getOpenFileName(self, title, "", kinds)
         if path:
-            self._try(partial(self._load, path))
+            self._try(partial(read, path))
+
+    def _save(
+        self, title: str, name: str, kinds: str, write: Callable[[str], None], *_: Any
+    ) -> None:
+        path, _kind = QFileDialog.getSaveFileName(self, title, name, kinds)
+        if path:
+            self._try(partial(write, path))
 
     def _load(self, path: str) -> None:
         from napari_facemap.files.encoders import read_encoder
 
         self.use_encoder(read_encoder(path))
 
-    def _on_save_encoder(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save encoder", "encoder.safetensors", _ENCODER_FILES
-        )
-        if path:
-            self._try(partial(self._save_encoder, path))
-
     def _save_encoder(self, path: str) -> None:
         from napari_facemap.files.encoders import write_encoder
 
         write_encoder(self.encoder, path)
         self.run_row.show_text(f"Saved {path}.")
-
-    def _on_save_predictions(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save predictions", "predictions.nc", _PREDICTION_FILES
-        )
-        if path:
-            self._try(partial(self._save_predictions, path))
 
     def _save_predictions(self, path: str) -> None:
         from napari_facemap.files.predictions import write_predictions
@@ -380,12 +411,3 @@ class EncoderDock(QWidget):
 
 def _has_keypoints(layer: Layer) -> bool:
     return store_of(layer) is not None
-
-
-def _beside(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for index, widget in enumerate(widgets):
-        layout.addWidget(widget, stretch=1 if index == 0 else 0)
-    return row

@@ -24,6 +24,8 @@ class Material(NamedTuple):
         Keypoints.
     motion : MotionResult or None
         What was measured in the video.
+    traces : xarray.Dataset or None
+        Any others, over ``time``.
     groups : list of str
         Features that are taken.
     recording : Recording
@@ -32,6 +34,7 @@ class Material(NamedTuple):
 
     poses: xr.Dataset | None
     motion: MotionResult | None
+    traces: xr.Dataset | None
     groups: list[str]
     recording: Recording
 
@@ -42,7 +45,7 @@ class Material(NamedTuple):
 
         if self.groups == [KEYPOINTS]:
             return self.poses
-        return behavior_features(self.poses, self.motion, include=self.groups)
+        return behavior_features(self.poses, self.motion, self.traces, include=self.groups)
 
 
 class Outcome(NamedTuple):

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_facemap.viewer.rows import beside
 from napari_facemap.viewer.tasks import Task
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ class RecordingDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.text.setWordWrap(True)
         form = QFormLayout(self)
-        form.addRow("Activity", _beside(self.activity, browse_activity, browse_folder))
+        form.addRow("Activity", beside(self.activity, browse_activity, browse_folder))
         form.addRow("Signal", self.signal)
         form.addRow("Matrix", self.axis)
         form.addRow("Its times come from", self.by_rate)
         form.addRow("", self.rate)
         form.addRow("", self.by_file)
-        form.addRow("", _beside(self.times, browse_times))
+        form.addRow("", beside(self.times, browse_times))
         form.addRow("", self.inside)
         form.addRow("Offset to the video", self.start)
         form.addRow(self.text)
@@ -197,13 +197,3 @@ def open_recording(
     recording.times = recording.times + start
     recording.name = recording.name or Path(activity).stem
     return recording
-
-
-def _beside(field: QWidget, *buttons: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(field, stretch=1)
-    for button in buttons:
-        layout.addWidget(button)
-    return row
