@@ -100,7 +100,7 @@ def click_fit(dock, qtbot):
 def test_fit_shows_the_best_neurons(dock, qtbot, encoders):
     assert dock.activity.currentText() == "sample (8 neurons)"
     assert not dock.save_encoder.isEnabled()
-    dock.model.setCurrentText("linear")
+    dock.model.model.setCurrentText("linear")
     click_fit(dock, qtbot)
     assert encoders.models == ["linear"]
     assert dock.listed.list.item(0).text() == "7   80.0 %"
@@ -116,7 +116,7 @@ def test_cancel_keeps_the_encoder_from_before(dock, qtbot, encoders):
 
     click_fit(dock, qtbot)
     encoders.go_on.clear()
-    dock.model.setCurrentText("linear")
+    dock.model.model.setCurrentText("linear")
     qtbot.mouseClick(dock.run_row.run, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "of 10 steps" in dock.run_row.text.text())
     qtbot.mouseClick(dock.run_row.cancel, Qt.MouseButton.LeftButton)
@@ -233,7 +233,7 @@ def test_the_curve_grows_while_a_network_is_fitted(dock, qtbot, encoders):
 
 
 def test_the_delay_is_the_fits(dock, qtbot, encoders):
-    dock.delay.setValue(0.3)
+    dock.model.delay.setValue(0.3)
     click_fit(dock, qtbot)
     assert encoders.options["delay"] == pytest.approx(0.3)
 
@@ -272,7 +272,7 @@ def test_a_report_is_saved(dock, qtbot, encoders, monkeypatch, tmp_path):
     assert not dock.report_row.run.isEnabled()
     monkeypatch.setattr(fitting, "fit_encoder", real_fit)
     monkeypatch.setattr(encoder, "predict_recording", real_predict)
-    dock.model.setCurrentText("linear")
+    dock.model.model.setCurrentText("linear")
     click_fit(dock, qtbot)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "out"))
     with qtbot.waitSignal(dock.report_row.finished, timeout=60_000):
@@ -357,7 +357,7 @@ def test_components_of_an_earlier_prediction_are_not_shown(dock, qtbot):
 def test_neurons_can_be_predicted_directly(dock, qtbot, encoders):
     click_fit(dock, qtbot)
     assert encoders.options["n_components"] == 128
-    dock.targets.setCurrentText("each neuron")
+    dock.model.targets.setCurrentText("each neuron")
     click_fit(dock, qtbot)
     assert encoders.options["n_components"] is None
 

@@ -149,7 +149,7 @@ def test_a_recording_with_footprints_and_a_movie(
     qtbot.mouseClick(dock.open_activity, left)
     assert dock.recording.n_neurons == N_NEURONS
     assert len(dock.recording.footprints) == N_NEURONS
-    dock.model.setCurrentText("network" if PICTURES else "ridge")
+    dock.model.model.setCurrentText("network" if PICTURES else "ridge")
     with qtbot.waitSignal(dock.run_row.finished, timeout=300_000):
         qtbot.mouseClick(dock.run_row.run, left)
     assert np.nanmax(dock.prediction["variance_explained"].values) > 0.2

@@ -115,7 +115,7 @@ def test_from_video_to_neurons(
     qtbot.mouseClick(encoder.open_activity, left)
     assert encoder.recording.activity.shape[0] == 30
     encoder.behavior.choose(truth.layer)
-    encoder.model.setCurrentText("linear")
+    encoder.model.model.setCurrentText("linear")
     with qtbot.waitSignal(encoder.run_row.finished, timeout=120_000):
         qtbot.mouseClick(encoder.run_row.run, left)
     best = float(np.nanmax(encoder.prediction["variance_explained"].values))

@@ -13,20 +13,19 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_facemap.neural.behavior import TRACES, groups_there
-from napari_facemap.neural.targets import N_COMPONENTS
 from napari_facemap.viewer import encoder_work
 from napari_facemap.viewer.choices import LayerChoice
 from napari_facemap.viewer.encoder_views import EncoderViews
 from napari_facemap.viewer.feature_choice import FeatureChoice
 from napari_facemap.viewer.fit_curve import FitCurve
 from napari_facemap.viewer.layers import bare, recordings_of, store_of
+from napari_facemap.viewer.model_choice import ModelChoice
 from napari_facemap.viewer.movie_clock import add_on_clock, is_movie
 from napari_facemap.viewer.recording_dialog import RecordingDialog
 from napari_facemap.viewer.rows import beside
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from napari_facemap.neural.recording import Recording
 
 _SOURCE = "neurons"  # of lanes in the plot
-_MODELS = ("network", "linear", "ridge")
 _ENCODER_FILES = "Neural encoders (*.safetensors)"
 _TRACE_FILES = "Traces (*.csv *.tsv)"
 _PREDICTION_FILES = "Predictions (*.nc)"
@@ -71,9 +69,7 @@ class EncoderDock(QWidget):
         self.activity = QComboBox()
         self.behavior = LayerChoice(viewer, _has_keypoints)
         self.features = FeatureChoice()
-        self.model = QComboBox()
-        self.targets = QComboBox()
-        self.delay = QDoubleSpinBox()
+        self.model = ModelChoice()
         self.run_row = RunRow("Fit", "steps")
         self.report_row = RunRow("Save report…", "parts")
         self.curve = FitCurve()
@@ -91,21 +87,6 @@ class EncoderDock(QWidget):
     # -- building ---------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        for name in _MODELS:
-            self.model.addItem(name, name)
-        self.targets.addItem(f"{N_COMPONENTS} components", N_COMPONENTS)
-        self.targets.addItem("each neuron", None)
-        self.targets.setToolTip(
-            "What the model predicts: principal components of the neurons, from which the neurons "
-            "follow, or each neuron directly. With few neurons both are the same"
-        )
-        self.delay.setRange(-5, 5)
-        self.delay.setSingleStep(0.1)
-        self.delay.setSuffix(" s")
-        self.delay.setToolTip(
-            "Activity is predicted from behaviour so much earlier; the network also learns delays "
-            "by itself"
-        )
         self.half_window.setRange(0.5, 36_000)
         self.half_window.setValue(15)
         self.half_window.setPrefix("± ")
@@ -129,8 +110,7 @@ class EncoderDock(QWidget):
         form.addRow("Activity", beside(self.activity, self.open_activity))
         form.addRow("Behaviour", self.behavior)
         form.addRow("Features", beside(self.features, self.open_traces))
-        form.addRow("Model", beside(self.model, QLabel("of"), self.targets))
-        form.addRow("Delay", self.delay)
+        self.model.add_to(form)
         form.addRow(self.run_row)
         form.addRow(self.curve)
         form.addRow("Traces", self.listed)
@@ -253,10 +233,7 @@ class EncoderDock(QWidget):
         chosen = self._chosen()
         if chosen is not None:
             self.curve.clear()
-            work = partial(
-                encoder_work.fit, chosen, self.model.currentData(), self.targets.currentData(),
-                self.delay.value(), self.curve.watch,
-            )  # fmt: skip
+            work = partial(encoder_work.fit, chosen, *self.model.chosen, self.curve.watch)
             self.run_row.start(work)
 
     def use_encoder(self, encoder: Any) -> None:
