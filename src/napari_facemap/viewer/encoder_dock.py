@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
 from napari_facemap.neural.behavior import TRACES, groups_there
 from napari_facemap.viewer import encoder_work
 from napari_facemap.viewer.choices import LayerChoice
+from napari_facemap.viewer.encoder_choice import EncoderChoice
 from napari_facemap.viewer.encoder_views import EncoderViews
 from napari_facemap.viewer.feature_choice import FeatureChoice
 from napari_facemap.viewer.fit_curve import FitCurve
 from napari_facemap.viewer.layers import bare, recordings_of, store_of
-from napari_facemap.viewer.model_choice import ModelChoice
 from napari_facemap.viewer.movie_clock import add_on_clock, is_movie
 from napari_facemap.viewer.recording_dialog import RecordingDialog
 from napari_facemap.viewer.rows import beside
@@ -69,7 +69,7 @@ class EncoderDock(QWidget):
         self.activity = QComboBox()
         self.behavior = LayerChoice(viewer, _has_keypoints)
         self.features = FeatureChoice()
-        self.model = ModelChoice()
+        self.model = EncoderChoice()
         self.run_row = RunRow("Fit", "steps")
         self.report_row = RunRow("Save report…", "parts")
         self.curve = FitCurve()

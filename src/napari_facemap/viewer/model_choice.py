@@ -1,41 +1,137 @@
-"""Which model of neural activity is fitted, what it predicts, and how late activity is."""
+"""A list of keypoint models to choose from, the same in every dock."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel
+from pathlib import Path
+from typing import Any
 
-from napari_facemap.neural.targets import N_COMPONENTS
-from napari_facemap.viewer.rows import beside
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
-_MODELS = ("network", "linear", "ridge")
+from napari_facemap.viewer.session import Session
+from napari_facemap.viewer.tasks import Task
+
+FILTER = "Keypoint models (*.safetensors *.pt *.pth)"
+_LOOKING = "looking …"
 
 
-class ModelChoice:
-    """Boxes for a model, its targets and the delay, put into a form."""
+class ModelChoice(QComboBox):
+    """Combo box of the keypoint models at hand, and of files that a person chose.
 
-    def __init__(self) -> None:
-        self.model, self.targets, self.delay = QComboBox(), QComboBox(), QDoubleSpinBox()
-        self.model.addItems(_MODELS)
-        self.targets.addItem(f"{N_COMPONENTS} components", N_COMPONENTS)
-        self.targets.addItem("each neuron", None)
-        self.targets.setToolTip(
-            "What the model predicts: principal components of the neurons, from which the neurons "
-            "follow, or each neuron directly. With few neurons both are the same"
-        )
-        self.delay.setRange(-5, 5)
-        self.delay.setSingleStep(0.1)
-        self.delay.setSuffix(" s")
-        self.delay.setToolTip(
-            "Activity is predicted from behaviour so much earlier; the network also learns delays "
-            "by itself"
-        )
+    Disabled until the models were listed for the first time, which imports PyTorch and takes
+    seconds, beside the window. Listed anew when the session says that there are others.
 
-    def add_to(self, form: QFormLayout) -> None:
-        """Put the boxes into a form."""
-        form.addRow("Model", beside(self.model, QLabel("of"), self.targets))
-        form.addRow("Delay", self.delay)
+    Parameters
+    ----------
+    session : Session
+        Of the viewer.
+    """
+
+    listed = Signal(list)
+    """The models were listed: their names."""
+    failed = Signal(str)
+    """They could not be listed: why."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._files: list[str] = []
+        self._wanted = ""
+        self._task: Task | None = None
+        self._again = False
+        # A long name shall not widen the dock.
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(12)
+        self.addItem(_LOOKING)
+        self.setEnabled(False)
+        self.other = QToolButton()
+        self.other.setText("…")
+        self.other.setToolTip("Use a model file (.safetensors, or Facemap's .pt)")
+        self.other.clicked.connect(self.choose_file)
+        session.models_changed.connect(self.refresh)
+        self.refresh()
 
     @property
-    def chosen(self) -> tuple[str, int | None, float]:
-        """Model, number of components or None for neurons, and seconds."""
-        return self.model.currentText(), self.targets.currentData(), self.delay.value()
+    def model(self) -> str | None:
+        """Name or file of the chosen model; None while there is none."""
+        return (self.currentData() or self.currentText()) if self.isEnabled() else None
+
+    def with_button(self) -> QWidget:
+        """Give the list with the button that chooses a file, to be put in a form."""
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self, stretch=1)
+        layout.addWidget(self.other)
+        return row
+
+    def choose(self, model: str) -> None:
+        """Choose a model by its name; where it is not listed yet, when it is."""
+        index = self._index_of(model)
+        if index >= 0 and self.isEnabled():
+            self.setCurrentIndex(index)
+        else:
+            self._wanted = model
+
+    def choose_file(self) -> None:
+        """Ask for a file, and choose it."""
+        path, _ = QFileDialog.getOpenFileName(self, "Keypoint model", "", FILTER)
+        if path:
+            self._files.append(path)
+            if not self.isEnabled():
+                self.clear()
+                self.setEnabled(True)
+            self._add_file(path)
+            self.setCurrentIndex(self.count() - 1)
+
+    def refresh(self) -> None:
+        """List the models anew."""
+        if self._task is not None:
+            self._again = True
+            return
+        self._task = Task(_list_models, self)
+        self._task.finished.connect(self._on_listed)
+        self._task.failed.connect(self._on_failed)
+        self._task.start()
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer's session."""
+        self._session.models_changed.disconnect(self.refresh)
+
+    def _index_of(self, model: str) -> int:
+        return max(self.findData(model), self.findText(model))
+
+    def _add_file(self, path: str) -> None:
+        self.addItem(Path(path).name, path)
+        self.setItemData(self.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
+
+    def _on_listed(self, names: list[str]) -> None:
+        self._task = None
+        before, self._wanted = self._wanted or self.model or "", ""
+        self.blockSignals(True)
+        self.clear()
+        self.addItems(names)
+        for path in self._files:
+            self._add_file(path)
+        self.setCurrentIndex(max(self._index_of(before), 0))
+        self.blockSignals(False)
+        self.setEnabled(bool(self.count()))
+        self.currentIndexChanged.emit(self.currentIndex())
+        self.listed.emit(names)
+        self._look_again()
+
+    def _on_failed(self, text: str) -> None:
+        self._task = None
+        self.failed.emit(text)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self._again:
+            self._again = False
+            self.refresh()
+
+
+def _list_models(progress: Any) -> list[str]:
+    from napari_facemap.keypoints.models import list_models
+
+    return list_models()
