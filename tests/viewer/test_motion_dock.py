@@ -117,6 +117,45 @@ def test_measuring_shows_traces_and_follows_the_slider(dock, qtbot):
     assert dock.pupil._color == PREVIEW
 
 
+def test_millimetres_and_blinks_are_told(dock, qtbot):
+    draw(dock, qtbot, "pupil", 35, 15, 85, 65)
+    dock.regions.threshold.setValue(85)
+    dock.regions.mm.setValue(0.03)
+    draw(dock, qtbot, "blink", 30, 10, 90, 70)
+    measure(dock, qtbot)
+    # The disc shrinks as fast as an eye shuts.
+    assert dock.run_row.text.text() == "Measured 60 frames, 1 blink."
+    labels = [lane.label for lane in dock.session.plot.widget.lanes]
+    assert "pupil 1: pupil diameter (mm)" in labels
+
+
+def test_fault_24_the_window_goes_on_while_a_video_is_measured(dock, qtbot, monkeypatch):
+    from napari_facemap.movement import analysis
+
+    threads, go_on, real = [], threading.Event(), analysis.motion
+
+    def watched(*given, **settings):
+        threads.append(threading.current_thread())
+        go_on.wait(10)
+        return real(*given, **settings)
+
+    monkeypatch.setattr(analysis, "motion", watched)
+    draw(dock, qtbot, "motion", 40, 20, 79, 59)
+    before = dock.regions.found()[0].vertices
+    click(qtbot, dock.run_row.run)
+    qtbot.waitUntil(lambda: bool(threads))
+    dock.viewer.dims.set_current_step(0, 12)
+    draw(dock, qtbot, "pupil", 35, 15, 85, 65)  # of the next run
+    with qtbot.waitSignal(dock.run_row.finished, timeout=60_000):
+        go_on.set()
+    assert threads[0] is not threading.main_thread()
+    assert [region.name for region in dock.results.result.regions] == ["motion 1"]
+    # What was drawn stays, and comes along when the result is looked at.
+    np.testing.assert_array_equal(dock.regions.found()[0].vertices, before)
+    assert len(dock.regions.found()) == 2
+    assert dock.viewer.dims.current_step[0] == 12
+
+
 def test_masks_lie_over_what_they_are_of(dock, qtbot):
     draw(dock, qtbot, "motion", 40, 20, 79, 59)
     dock.of_movie.setChecked(True)
@@ -134,7 +173,7 @@ def test_masks_lie_over_what_they_are_of(dock, qtbot):
     np.testing.assert_allclose(layer.translate, 1.5)
     assert layer.contrast_limits[0] == -layer.contrast_limits[1]
     assert dock.session.plot.widget.lanes[-1].label == "motion of whole frames 1"
-    assert "of the variance" in results.share.text()
+    assert results.share.text().endswith("% of the variance.")
     results.components.setCurrentText("movie of motion 1")
     results.number.setValue(2)
     np.testing.assert_allclose(layer.translate, (21.5, 41.5))

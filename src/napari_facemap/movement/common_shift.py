@@ -76,7 +76,8 @@ class CommonShift:
             bend[[0, 1], [0, 1]] += hold
             aim = (weighted @ differences).astype(float)
             aim[:2] += hold * (np.array([x, y]) - whole)
-            found = np.linalg.solve(bend + np.diag([0, 0, 1e-6]), aim) + (*whole, 0)
+            found = np.linalg.solve(bend + np.diag([0, 0, 1e-6]), aim)
+            found[:2] += whole
             step = np.abs(found - at)[:2].max()
             at = found
             if not np.hypot(at[0] - x, at[1] - y) < _FAR:

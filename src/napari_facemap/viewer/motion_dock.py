@@ -294,7 +294,7 @@ class MotionDock(QWidget):
         self.show_result(result, self._measured)
         n = attrs["frames_measured"]
         if attrs["complete"]:
-            self.run_row.show_text(f"Measured {n:,} frames.")
+            self.run_row.show_text(f"Measured {n:,} frames{_blinks_in_words(result)}.")
         else:
             self.run_row.show_text(
                 f"Cancelled: {n:,} of {attrs['video_frames']:,} frames are done."
@@ -371,6 +371,14 @@ class MotionDock(QWidget):
         self.regions.disconnect_layer()
         self._leave_viewer()
         super().closeEvent(event)
+
+
+def _blinks_in_words(result: MotionResult) -> str:
+    """How many blinks were found, where something tells of them."""
+    if "blink_event_start" not in result.traces:
+        return ""
+    n = len(result.blinks)
+    return f", {n} blink{'' if n == 1 else 's'}"
 
 
 def _measure(videos: list[Any], regions: Any, settings: dict[str, Any], progress: Any) -> Any:

@@ -200,4 +200,5 @@ def _share(found: Components, k: int) -> str:
     if not np.isfinite(squares[k]) or not np.isfinite(found.variance) or not found.variance:
         return ""
     own, together = squares[k] / found.variance, squares[: k + 1].sum() / found.variance
-    return f"Holds {own:.1%} of the variance; the first {k + 1} together {together:.1%}."
+    rest = f"; the first {k + 1} together {together:.1%}" if k else ""
+    return f"Holds {own:.1%} of the variance{rest}."

@@ -83,7 +83,7 @@ def _of_variable(traces: xr.Dataset, name: str) -> Iterator[NamedTrace]:
     unit = str(found.attrs.get("units", ""))
     # Grey levels are of this camera in this light: nobody compares them.
     told = unit not in ("", "1") and not unit.startswith("grey levels")
-    what = name.replace("_", " ") + (f" ({unit})" if told else "")
+    what = name.removesuffix("_mm").replace("_", " ") + (f" ({unit})" if told else "")
     regions = traces[found.dims[1]].values if found.dims[1] in traces.coords else ()
     for k, region in enumerate(regions):
         yield NamedTrace(name, f"{region}: {what}", np.asarray(found.values[:, k], float))

@@ -113,6 +113,7 @@ class RegionPanel(QGroupBox):
         self.options.addRow("Scale", self.mm)
         self.options.addRow("Scale", self.cm)
         self.options.addRow(self.fit)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setSpacing(4)
         layout.addWidget(beside(self.kind, self.draw))
