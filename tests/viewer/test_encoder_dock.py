@@ -329,10 +329,14 @@ def test_a_movie_of_another_length_is_refused(dock, qtbot):
 def test_components_can_be_plotted_as_well(dock, qtbot):
     click_fit(dock, qtbot)
     before = dock.plot.lanes
+    dock.listed.list.setFixedHeight(80)
+    dock.listed.list.scrollToBottom()
+    assert dock.listed.list.verticalScrollBar().value() > 0
     dock.listed.kind.setCurrentText("principal components")
     qtbot.waitUntil(lambda: dock.plot.lanes[0].label.startswith("PC "), timeout=10_000)
     assert dock.listed.list.count() == N_NEURONS
     # The prediction is half of what was measured, whatever one looks at.
+    assert dock.listed.list.verticalScrollBar().value() == 0  # the best are in sight
     lane = dock.plot.lanes[0]
     measured, predicted = lane.values
     test = dock.prediction["test"].values

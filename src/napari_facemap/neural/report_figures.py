@@ -46,7 +46,7 @@ def draw_scores(report: Report) -> Figure:
     if peers is not None:
         ceilings = np.maximum(peers.per_neuron, _LOWEST)
     most = np.nanmax([*scores, *ceilings, 0.1])
-    bins = np.linspace(_LOWEST, most, 41)
+    bins = np.linspace(_LOWEST, most, 41).tolist()
     axes[0].hist(scores[np.isfinite(scores)], bins, color=SCORE, label="encoder")
     if peers is not None:
         known = ceilings[np.isfinite(ceilings)]
@@ -119,6 +119,7 @@ def draw_raster(report: Report) -> Figure:
             extent=(*edges, len(order), 0), rasterized=True,
         )  # fmt: skip
         axes.set(ylabel=f"{name}\nneuron, sorted")
+    assert drawn is not None  # there are two panels
     panels[0].tick_params(labelbottom=False)
     panels[1].set(xlabel="time (s)", xlim=edges)
     figure.colorbar(drawn, ax=panels, label="activity (z-score)", shrink=0.5, pad=0.01)

@@ -125,6 +125,7 @@ class TraceList(QWidget):
         for row in range(min(_SHOWN, self.list.count())):
             self.list.item(row).setSelected(True)
         self.list.blockSignals(False)
+        self.list.scrollToTop()
         self.chosen.emit()
 
 
