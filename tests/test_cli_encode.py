@@ -10,7 +10,7 @@ from napari_facemap.cli import main
 from napari_facemap.files.encoders import read_encoder
 from napari_facemap.files.facemap_proc_write import write_facemap_proc
 from napari_facemap.files.motion import write_motion
-from napari_facemap.files.poses import write_poses
+from napari_facemap.files.poses import read_poses, write_poses
 from napari_facemap.files.predictions import read_predictions
 from napari_facemap.keypoints.poses import make_poses
 from napari_facemap.movement.analysis import motion
@@ -208,3 +208,18 @@ def test_what_was_assumed_is_said_once(made, capsys):
     command = [sys.executable, "-c", code, *arguments(made, "--no-report")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.count("transposed") == 1
+
+
+def test_jumps_of_keypoints_are_cleaned_away(made):
+    poses = read_poses(made / "face.h5")
+    rng = np.random.default_rng(3)
+    for point in range(3):
+        poses["position"].values[rng.random(poses.sizes["time"]) < 0.02, :, point] += 300
+    write_poses(poses, made / "face.h5")
+    scores = []
+    for more in ([], ["--clean"]):
+        assert main(arguments(made, "--no-report", *more)) == 0
+        scores.append(explained(made / "neurons_encoder"))
+    assert scores[1] > scores[0] + 0.1
+    encoder = read_encoder(made / "neurons_encoder" / "encoder.safetensors")
+    assert "behavior_cleaning" in encoder.attrs

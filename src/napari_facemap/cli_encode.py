@@ -37,6 +37,10 @@ def add_encode(verbs: Any) -> None:
         help="another recording that the network learns from: its keypoints, its activity and, "
         "where that holds none, its times; may be given again",
     )  # fmt: skip
+    verb.add_argument(
+        "--clean", action="store_true",
+        help="keypoints without jumps, with short gaps filled, and smoothed",
+    )  # fmt: skip
     verb.add_argument("--behavior-times", type=Path, metavar="FILE", help="seconds, one a frame")
     verb.add_argument("--neural-times", type=Path, metavar="FILE", help="seconds, one a sample")
     verb.add_argument("--neural-rate", type=float, metavar="HZ", help="instead of --neural-times")
@@ -246,6 +250,10 @@ def _chosen(
             raise ValueError(f"{found[1]}: expected one file of {kind} at most; found two.")
     keypoints, motion, traces = (next(iter(found), None) for found in by_kind.values())
     poses = _poses(keypoints, times) if keypoints else None
+    if poses is not None and options.clean:
+        from napari_facemap.keypoints.cleaning import clean
+
+        poses = clean(poses)
     alone = motion is None and traces is None
     if poses is not None and alone and not options.features and not options.without:
         return poses
