@@ -144,9 +144,9 @@ def test_a_model_is_made_and_is_in_every_list(panel, qtbot, learner, models):
     assert card["refined_from"]["name"] == "mouse-face"
     for choice in (panel.model, panel.retrack.model, dock.model):
         qtbot.waitUntil(lambda choice=choice: "mine" in names_in(choice))
-    assert panel.retrack.model.model == "mine"
-    assert panel.model.model == "mouse-face"
-    assert dock.model.model == "mouse-face"
+    assert panel.retrack.model.choice == "mine"
+    assert panel.model.choice == "mouse-face"
+    assert dock.model.choice == "mouse-face"
     dock.close()
 
 
@@ -337,7 +337,7 @@ def test_the_whole_way_with_the_real_network(panel, qtbot, monkeypatch):
     made = load_model("odd-camera")
     assert made.keypoints == NAMES
     assert len(made.card["validation_frames"]) == 2
-    qtbot.waitUntil(lambda: panel.retrack.model.model == "odd-camera")
+    qtbot.waitUntil(lambda: panel.retrack.model.choice == "odd-camera")
     panel.session.labelling.keypoints.store.attrs["box"] = (0, 0, 80, 60)
     run(panel, qtbot, panel.retrack.run_row)
     assert "Tracked 30 frames with odd-camera" in panel.retrack.run_row.text.text()

@@ -52,7 +52,7 @@ class ModelChoice(QComboBox):
         self.refresh()
 
     @property
-    def model(self) -> str | None:
+    def choice(self) -> str | None:
         """Name or file of the chosen model; None while there is none."""
         return (self.currentData() or self.currentText()) if self.isEnabled() else None
 
@@ -107,7 +107,7 @@ class ModelChoice(QComboBox):
 
     def _on_listed(self, names: list[str]) -> None:
         self._task = None
-        before, self._wanted = self._wanted or self.model or "", ""
+        before, self._wanted = self._wanted or self.choice or "", ""
         self.blockSignals(True)
         self.clear()
         self.addItems(names)

@@ -140,7 +140,7 @@ class RefinePanel(QGroupBox):
         self.retrack.device = device
 
     def _on_card(self) -> None:
-        self._show_card(self.model.model)
+        self._show_card(self.model.choice)
 
     def _on_new_card(self) -> None:
         self._show_card(self.new_card.property("model"))
@@ -168,7 +168,7 @@ class RefinePanel(QGroupBox):
         self.new_card.setVisible(False)
         plan = Plan(
             [project.folder for project in projects],
-            self.model.model,
+            self.model.choice,
             name,
             self.device.currentText(),
             self.options,

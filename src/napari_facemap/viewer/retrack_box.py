@@ -98,7 +98,7 @@ class RetrackBox(QWidget):
             self.run_row.show_error("Open a video first, and track or label it.")
             return
         self._run = keypoints, self.model.currentText()
-        predicted, model = keypoints.store.predicted, self.model.model
+        predicted, model = keypoints.store.predicted, self.model.choice
         work = partial(refine_work.track_again, video_of(video), predicted, model)
         self.run_row.start(partial(work, frames, self.device))
 

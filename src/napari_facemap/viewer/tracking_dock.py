@@ -185,7 +185,10 @@ class TrackingDock(QWidget):
             self.run_row.start(partial(_find_and_track, *run, found), LOOKING)
 
     def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"model": self.model.model, "device": self.device.currentText()}
+        settings: dict[str, Any] = {
+            "model": self.model.choice,
+            "device": self.device.currentText(),
+        }
         if self.precision.currentText() == EIGHT_BIT:
             settings["precision"] = EIGHT_BIT
         return settings

@@ -18,7 +18,7 @@ class WrappedLabel(QLabel):
         self.setWordWrap(True)
         self.setText(text)
 
-    def setText(self, text: str) -> None:
+    def setText(self, text: str | None) -> None:
         """Show another text."""
         super().setText(text)
         self._fit()
