@@ -164,11 +164,13 @@ class SuggestionPanel(QGroupBox):
             labels = project.labels(labelling.video_name)
         n_keypoints = len(project.keypoints) if project is not None else 0
         times = labelling.keypoints.store.times if labelling.keypoints is not None else ()
+        names = labelling.keypoints.names if labelling.keypoints is not None else ()
+        ours = np.isin(names, project.keypoints if project is not None else ())
         self.table.setRowCount(len(self._frames))
         for row, frame in enumerate(self._frames):
             n = len(labels.get(frame, ()))
             time = f"{times[frame]:.2f} s" if frame < len(times) else "beyond the video"
-            whole = n > 0 and self._is_whole(frame)
+            whole = n > 0 and self._is_whole(frame, ours)
             done = f"{'✓ ' if whole else ''}{n} of {n_keypoints}" if n else "–"
             color = (_DONE if whole else _SOME) if n else None
             self._write_row(row, (f"{frame:,}", time, done), color)
@@ -181,13 +183,12 @@ class SuggestionPanel(QGroupBox):
         self._refresh_corrected()
         self._mark_shown()
 
-    def _is_whole(self, frame: int) -> bool:
-        """Whether all that is seen of the project's keypoints in a frame is labelled."""
-        keypoints, project = self.labelling.keypoints, self.labelling.project
-        if keypoints is None or project is None or frame >= keypoints.store.n_frames:
+    def _is_whole(self, frame: int, ours: np.ndarray) -> bool:
+        """Whether all that is seen in a frame, of the keypoints `ours`, is labelled."""
+        keypoints = self.labelling.keypoints
+        if keypoints is None or frame >= keypoints.store.n_frames:
             return False
         points = keypoints.store.frame(frame)
-        ours = np.isin(keypoints.names, project.keypoints)
         waiting = ours & ~points.edited
         if self._tracked:  # what the tracker does not see either may stay without a label
             waiting &= np.isfinite(points.position[:, 0])
