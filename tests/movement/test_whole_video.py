@@ -12,6 +12,7 @@ from napari_facemap.movement.regions import Region
 from napari_facemap.simulate.appearance import draw_appearance
 from napari_facemap.simulate.face import simulate_face
 from napari_facemap.video.arrays import ArrayVideo
+from napari_facemap.video.write import write_video
 
 FPS = 30.0
 _EYE = ("eye(top)", "eye(bottom)", "eye(front)", "eye(back)")
@@ -30,7 +31,7 @@ def _mouse(seed, n_frames):
 
 @pytest.fixture(scope="module")
 def mouse():
-    return _mouse(19, 900)
+    return _mouse(3, 600)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,10 @@ def _belt(mouse):
 
 
 @pytest.fixture(scope="module")
-def measured(frames, regions):
-    return motion(ArrayVideo(frames, fps=FPS), regions, components=10)
+def measured(frames, regions, tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "mouse.mp4"
+    write_video(path, frames, FPS, crf=18)  # H.264, as cameras write it
+    return motion(path, regions, components=10)
 
 
 def test_pupil_has_its_true_size_and_place(mouse, measured):
@@ -93,14 +96,14 @@ def test_blinks_of_the_true_keypoints(mouse, frames):
     assert len(found) == len(whole)
 
 
-@pytest.mark.parametrize("seed", [3, 13])
+@pytest.mark.parametrize("seed", [3, 19])  # of the second, whiskers lie before the whole belt
 def test_running_follows_the_belt_between_pixels(seed):
     mouse = _mouse(seed, 300)
-    seen = np.stack([mouse.frame(index) for index in range(300)])
+    seen = np.stack([mouse.frame(index) for index in range(len(mouse.times))])
     traces = motion(ArrayVideo(seen, fps=FPS), [_belt(mouse)], components=0, whole=False).traces
     found, truth = traces["running_x"].sel(running="belt").values, mouse.treadmill_speed
     known = np.isfinite(found) & np.isfinite(truth)
-    assert known.sum() == 299
+    assert known.sum() == len(truth) - 1
     assert truth[known].std() > 1
     assert np.corrcoef(found[known], truth[known])[0, 1] >= 0.99
     assert np.sqrt(np.mean((found - truth)[known] ** 2)) <= 0.1

@@ -48,10 +48,11 @@ class CommonShift:
     ) -> tuple[float, float]:
         """The shift from one evened picture to another, near a shift that is known roughly."""
         at = np.array([x, y, 0.0])
-        whole = None
+        whole, points = (0, 0), None
         for _ in range(_ROUNDS):
-            if whole != (round(at[0]), round(at[1])):
-                whole = round(at[0]), round(at[1])
+            nearest = round(at[0]), round(at[1])
+            if points is None or whole != nearest:
+                whole = nearest
                 points = self._points(before, after, *whole)
                 if points is None:
                     return x, y

@@ -80,7 +80,7 @@ def rim_of(profiles: _Profiles, level: np.ndarray) -> tuple[np.ndarray, np.ndarr
     clear = profiles.known & (rise > _LEAST_CONTRAST)
     usual = median(rise, clear)[:, np.newaxis]
     # Reflections are far brighter than the iris, and a rim under a lid is no darker than the lid.
-    seen = clear & (profiles.low - level < rise / 4) & (rise > 0.6 * usual) & (rise < 1.4 * usual)
+    seen = clear & (profiles.low - level < rise / 4) & (rise > 0.6 * usual) & (rise < 1.5 * usual)
     # What hides a part of the rim blurs into the parts beside it.
     seen &= np.roll(seen, 1, axis=1) & np.roll(seen, -1, axis=1)
     share = (high[..., np.newaxis] - profiles.value) / np.where(seen, rise, 1.0)[..., np.newaxis]

@@ -190,6 +190,7 @@ def exact_directions(
         found = columns(part)
         means.append(_mean(found))
         inner = add_gram(inner, found.sub_(means[-1].float()))
+    assert inner is not None  # there is a pixel
     inner = symmetric(inner)
     variance = float(inner.diagonal().double().sum())
     if not variance > 0:

@@ -219,7 +219,7 @@ class RegionPanel(QGroupBox):
         elif item.text() != name:
             item.setText(name)
         choice = self.table.cellWidget(row, 1)
-        if choice is None:
+        if not isinstance(choice, QComboBox):
             choice = QComboBox()
             choice.addItems(KINDS)
             choice.setProperty("row", row)
