@@ -131,3 +131,15 @@ def test_large_pictures_come_in_smaller_blocks(monkeypatch):
     found, _, _, lengths = _found(pictures, 5)
     assert found.scores is None
     np.testing.assert_allclose(lengths.numpy(), _exact(pictures, 5)[0], rtol=1e-3)
+
+
+def test_what_is_held_grows_with_the_logarithm_of_the_stream(monkeypatch):
+    monkeypatch.setattr(svd, "_EXACT", 10)
+    monkeypatch.setattr(svd, "_BLOCK", 16)
+    pictures = _pictures(16 * 64, 12)
+    finder = ComponentFinder(12, 10**9, 3, CPU)
+    for start in range(0, len(pictures), 64):
+        finder.add(pictures[start : start + 64])
+        assert len(finder._tree) <= 7
+        assert finder._block.shape == (16, 12)
+    assert finder.scatter().n == len(pictures)
