@@ -23,7 +23,7 @@ def test_a_summary_is_of_all_labels_groups_and_keypoints():
     assert found["p95"] == pytest.approx(np.percentile(every, 95))
     assert found["within_5"] == pytest.approx(5 / 7)
     assert found["score"] == pytest.approx(np.minimum(every, 10).mean())
-    assert found["groups"] == {"eye": 2.0, "nose": 23.0}
+    assert found["groups"] == {"eye": 2.0, "nose": 23.0, "tail": 3.0}
     assert found["per_keypoint"] == {
         "eye(back)": 1.5, "eye(top)": 3.0, "nose(tip)": 23.0, "tail": 3.0,
     }  # fmt: skip

@@ -184,6 +184,21 @@ def test_the_epoch_with_the_lowest_error_is_kept(faces, validation, monkeypatch)
     assert not torch.equal(kept["stem.0.weight"], networks[2]["stem.0.weight"])
 
 
+@pytest.mark.parametrize(("enough", "scores"), [(2, [5.0, 5.0, 5.0]), (3, [6.5, 6.5, 6.5])])
+def test_few_validation_faces_do_not_choose_alone(faces, validation, monkeypatch, enough, scores):
+    """Errors are 5 % on the two validation faces and 7 % on the six learnt from."""
+
+    def read(network, some, keypoints, device):
+        error = 5.0 if some is validation else 7.0
+        return SimpleNamespace(errors=np.full((len(some), 3), error))
+
+    monkeypatch.setattr(training, "read_faces", read)
+    options = replace(TINY, enough=enough)
+    _, history = train(faces, validation, NAMES, options=options, device="cpu")
+    assert [row["score"] for row in history] == scores
+    assert {row["median"] for row in history} == {5.0}
+
+
 def test_simulated_faces_are_mixed_in_as_told(faces, eye_and_nose_faces, monkeypatch):
     drawn = []
 

@@ -15,7 +15,7 @@ from napari_facemap.keypoints.calibration import NEAR, log_excess
 from napari_facemap.keypoints.labels import LabelledFace
 from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.reading import read_network
-from napari_facemap.keypoints.skeleton import GROUPS
+from napari_facemap.keypoints.skeleton import GROUPS, group_of
 from napari_facemap.keypoints.view import BOX_SIDE, face_size
 
 NEAR_PERCENT = 100 * NEAR
@@ -98,10 +98,9 @@ def summary(errors: np.ndarray, keypoints: Sequence[str]) -> dict[str, Any]:
     """
     every = errors[np.isfinite(errors)]
     names = list(keypoints)
-    by_group = {
-        group: _median(errors[:, [names.index(name) for name in members if name in names]])
-        for group, members in GROUPS.items()
-    }
+    groups = np.array([group_of(name) for name in names])
+    own = [group for group in dict.fromkeys(groups.tolist()) if group not in GROUPS]
+    by_group = {group: _median(errors[:, groups == group]) for group in (*GROUPS, *own)}
     by_keypoint = {name: _median(errors[:, k]) for k, name in enumerate(names)}
     return {
         "score": float(np.minimum(every, _LARGE).mean()),

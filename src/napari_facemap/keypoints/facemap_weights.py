@@ -15,6 +15,7 @@ import pooch
 
 from napari_facemap.download import DownloadError, Progress, ResumingDownloader
 from napari_facemap.files.atomic import atomic_path
+from napari_facemap.keypoints.model_store import remove_model
 from napari_facemap.keypoints.models import (
     FACEMAP,
     FACEMAP_PARAMETERS,
@@ -28,7 +29,6 @@ from napari_facemap.keypoints.models import (
     own_models,
     read_record,
 )
-from napari_facemap.keypoints.model_store import remove_model
 from napari_facemap.keypoints.network import KeypointNetwork
 from napari_facemap.keypoints.safe_load import load_safely
 from napari_facemap.keypoints.skeleton import FACEMAP_KEYPOINTS

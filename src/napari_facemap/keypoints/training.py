@@ -68,6 +68,9 @@ class TrainingOptions:
         Epochs without a lower error on the validation faces after which training stops.
     fixed_norms : bool
         Whether normalisation keeps what it learnt before; for small batches of few recordings.
+    enough : int
+        Validation faces whose error alone chooses an epoch. That of fewer says too little, so
+        the faces learnt from count as well, each as much as a validation face.
     """
 
     steps: int = 5500
@@ -83,6 +86,7 @@ class TrainingOptions:
     augmentation: Augmentation = field(default_factory=Augmentation)
     patience: int | None = None
     fixed_norms: bool = False
+    enough: int = 0
 
 
 def train(
@@ -105,8 +109,8 @@ def train(
     faces : sequence of LabelledFace
         To learn from; those of short recordings are drawn more often than their share.
     validation : sequence of LabelledFace
-        Of other mice. The weights of the epoch with the lowest error on them are kept; when
-        there are none, the last.
+        Of other mice. The weights of the epoch with the lowest error on them (see
+        `TrainingOptions.enough`) are kept; when there are none, the last.
     keypoints : sequence of str
         Names of the labels.
     simulated : sequence of LabelledFace
@@ -126,15 +130,16 @@ def train(
         Called with steps done and in all after each step; when it returns False the training
         stops; one that went on from `start` keeps the best epoch so far.
     start : PointNetwork or KeypointNetwork, optional
-        A network of these keypoints to go on from, without rounding; its error is the first of the history. It
-        stays as it is, and its layout is taken, with the loss that belongs to it.
+        A network of these keypoints to go on from, without rounding; its error is the first of
+        the history. It stays as it is, and its layout is taken, with the loss that belongs to it.
 
     Returns
     -------
     network : PointNetwork or KeypointNetwork
         Of the layout of `start`, else of ours; on the CPU, in evaluation mode.
     history : list of dict
-        Step, training loss, seconds so far and left, and errors on the validation faces.
+        Step, training loss, seconds so far and left, and errors on the validation faces; the
+        epoch of the lowest ``score`` was kept.
 
     Raises
     ------
@@ -164,6 +169,9 @@ def train(
         if validation:
             errors = read_faces(learner.averaged, validation, keypoints, chosen).errors
             row |= summary(errors, keypoints)
+            if len(validation) < options.enough:
+                learnt = read_faces(learner.averaged, faces, keypoints, chosen).errors
+                row["score"] = summary(np.concatenate([errors, learnt]), keypoints)["score"]
         state.add(row, learner.averaged)
         if report is not None:
             report(row)
