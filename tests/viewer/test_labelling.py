@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import textwrap
+import weakref
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_facemap.files import label_project
 from napari_facemap.files.label_project import LabelProject
@@ -439,6 +442,18 @@ def test_taking_labels_out_can_be_undone(labelling, folder):
     assert on_disk(folder) == {0: {"eye(top)": (1, 1)}}
 
 
+def test_labelling_ends_with_its_viewer(folder):
+    viewer = ViewerModel()
+    labelling = session_of(viewer).labelling
+    labelling.open_project(folder, OURS)
+    # With a name: to find one, napari looks at this function's variables, and keeps them.
+    labelling.use_video(viewer.add_image(np.zeros((4, 20, 30), np.uint8), name="video"))
+    left = weakref.ref(labelling)
+    del viewer, labelling
+    gc.collect()
+    assert left() is None
+
+
 def test_keys_are_let_go_of_with_the_project(labelling):
     layer = labelling.keypoints.layer
     labelling.close()
@@ -464,6 +479,7 @@ def test_no_key_is_one_of_naparis_own():
     assert not taken & set(ours)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_the_process_is_killed_right_after_a_label(tmp_path):
     script = f"""
         import os, signal

@@ -95,8 +95,8 @@ class SuggestionPanel(QGroupBox):
         grid.addWidget(self.add, 1, 0, 1, 2)
         grid.addWidget(self.remove, 1, 2)
         grid.addWidget(self.take_up, 2, 0, 1, 3)
-        for column, stretch in enumerate((1, 1, 2)):
-            grid.setColumnStretch(column, stretch)
+        for k, stretch in enumerate((1, 1, 2)):
+            grid.setColumnStretch(k, stretch)
         column = QVBoxLayout(self)
         column.addLayout(top)
         column.addWidget(self.table)
@@ -155,16 +155,16 @@ class SuggestionPanel(QGroupBox):
     def refresh(self) -> None:
         """Show the list as it is."""
         labelling, project = self.labelling, self.labelling.project
-        ready = project is not None and labelling.keypoints is not None
-        self.setEnabled(ready)
+        self.setEnabled(project is not None and labelling.keypoints is not None)
         self._frames = labelling.frames.listed
-        self._tracked = ready and _is_tracked(labelling.keypoints.store)
+        keypoints = labelling.keypoints
+        self._tracked = keypoints is not None and _is_tracked(keypoints.store)
         labels = {}
         if project is not None and labelling.video_name is not None:
             labels = project.labels(labelling.video_name)
         n_keypoints = len(project.keypoints) if project is not None else 0
-        times = labelling.keypoints.store.times if labelling.keypoints is not None else ()
-        names = labelling.keypoints.names if labelling.keypoints is not None else ()
+        times = keypoints.store.times if keypoints is not None else ()
+        names = keypoints.names if keypoints is not None else ()
         ours = np.isin(names, project.keypoints if project is not None else ())
         self.table.setRowCount(len(self._frames))
         for row, frame in enumerate(self._frames):
