@@ -106,6 +106,7 @@ def panel(qtbot, models, add_video, tmp_path):
     panel.show()
     qtbot.waitUntil(panel.model.isEnabled, timeout=20_000)
     qtbot.waitUntil(panel.retrack.model.isEnabled, timeout=20_000)
+    qtbot.waitUntil(lambda: bool(panel.parts.text()), timeout=20_000)
     yield panel
     panel.disconnect_viewer()
 

@@ -34,7 +34,7 @@ from napari_facemap.viewer.refine_work import Made, Plan
 from napari_facemap.viewer.retrack_box import RetrackBox
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
-from napari_facemap.viewer.tasks import one_line
+from napari_facemap.viewer.tasks import Task, one_line
 from napari_facemap.viewer.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class RefinePanel(QGroupBox):
         self.viewer = session.viewer
         self.options: TrainingOptions | None = None
         self._proposed_name = ""
+        self._ready = False
+        self._task = Task(_get_ready, self)
         self.model = ModelChoice(session)
         self.card = QPushButton("Card…")
         self.name = QLineEdit()
@@ -81,6 +83,7 @@ class RefinePanel(QGroupBox):
         self._build()
         self._connect()
         self._on_projects()
+        self._task.start()
 
     def _build(self) -> None:
         self.card.setToolTip("What this model was trained on, and how large its errors are")
@@ -110,6 +113,8 @@ class RefinePanel(QGroupBox):
         self.run_row.finished.connect(self._on_finished)
         self.card.clicked.connect(self._on_card)
         self.new_card.clicked.connect(self._on_new_card)
+        self._task.finished.connect(self._on_ready)
+        self._task.failed.connect(self.run_row.show_error)
         self.model.listed.connect(self._on_projects)
         self.model.failed.connect(self.run_row.show_error)
         self.projects.changed.connect(self._on_projects)
@@ -118,6 +123,10 @@ class RefinePanel(QGroupBox):
 
     # -- what is chosen ---------------------------------------------------------------------------
 
+    def _on_ready(self, _: Any) -> None:
+        self._ready = True
+        self._on_projects()
+
     def _on_projects(self, _: Any = None) -> None:
         """Say which frames are learnt from, and propose a name."""
         projects = self.projects.projects
@@ -125,8 +134,8 @@ class RefinePanel(QGroupBox):
             self._proposed_name = self._free_name(_as_name(projects[0].folder.name))
             self.name.setText(self._proposed_name)
         frames = refine_work.labelled_frames(projects)
-        if not self.model.isEnabled():
-            return  # PyTorch is still being imported, without which it cannot be said
+        if not self._ready:
+            return
         from napari_facemap.refining import FEWEST_TO_HOLD_OUT
 
         kept, held_out = refine_work.parted(frames)
@@ -179,7 +188,7 @@ class RefinePanel(QGroupBox):
 
     def _whats_wrong(self, name: str) -> str:
         """What stands in the way, in one line; "" when nothing does."""
-        if not self.model.isEnabled():
+        if not (self._ready and self.model.isEnabled()):
             return "The models are still being listed: try again in a moment."
         if not refine_work.labelled_frames(self.projects.projects):
             return "No labelled frames to learn from: label some first."
@@ -222,6 +231,11 @@ class RefinePanel(QGroupBox):
         self.retrack.disconnect_viewer()
         self.model.disconnect_viewer()
         self.projects.disconnect_viewer()
+
+
+def _get_ready(progress: Any) -> None:
+    """Import what takes seconds, beside the window."""
+    import napari_facemap.refining  # noqa: F401
 
 
 def _as_name(text: str) -> str:

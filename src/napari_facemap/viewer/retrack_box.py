@@ -97,6 +97,9 @@ class RetrackBox(QWidget):
         if keypoints is None or video is None:
             self.run_row.show_error("Open a video first, and track or label it.")
             return
+        if self.model.choice is None:
+            self.run_row.show_error("The models are still being listed: try again in a moment.")
+            return
         self._run = keypoints, self.model.currentText()
         predicted, model = keypoints.store.predicted, self.model.choice
         work = partial(refine_work.track_again, video_of(video), predicted, model)
