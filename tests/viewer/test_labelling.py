@@ -234,6 +234,9 @@ def test_the_project_wins_and_says_so(viewer, labelling, folder, make_store, mon
     np.testing.assert_allclose(keypoints.store.frame(3).position[0], (70, 50))
     assert len(said) == 1
     assert "'other'" in said[0]
+    table = folder / "labeled-data" / "video" / "replaced.csv"
+    assert str(table) in said[0]
+    assert table.read_text().split()[1:] == ["0,eye(top),70.000,50.000"]
     assert on_disk(folder) == {0: {"eye(top)": (10, 5)}}
 
 

@@ -18,6 +18,7 @@ from napari.utils.notifications import show_info, show_warning
 from psygnal import Signal
 
 from napari_facemap.files.label_project import LabelProject, Point
+from napari_facemap.files.set_aside import set_aside
 from napari_facemap.keypoints.corrections import (
     corrections_in,
     nothing_tracked,
@@ -190,14 +191,14 @@ class Labelling:
         keypoints.resize(size)
         return keypoints
 
-    def _lay_labels(self, renamed: Mapping[str, str] | None = None) -> None:
+    def _lay_labels(self) -> None:
         """Show the project's keypoints and labels in the layer; they win where both differ."""
         keypoints, project = self.keypoints, self.project
         if keypoints is None or project is None or self.video_name is None:
             return
         store, ours = keypoints.store, set(project.keypoints)
         laid: dict[int, dict[str, Point]] = {}
-        differing = []
+        replaced: dict[int, dict[str, Point]] = {}
         for frame, labels in project.labels(self.video_name).items():
             if frame >= store.n_frames:
                 continue
@@ -205,13 +206,16 @@ class Labelling:
             mine = {name: point for name, point in before.items() if name in ours}
             if not _alike(mine, labels):
                 laid[frame] = {**{n: p for n, p in before.items() if n not in ours}, **labels}
-                differing += [frame] if mine and not renamed else []
-        self._show(laid, renamed or {})
-        if differing:
+                if mine:
+                    replaced[frame] = mine
+        if replaced:
+            table = set_aside(project.folder / "labeled-data" / self.video_name, replaced)
             show_warning(
-                f"{project.folder.name}: the project's labels of {len(differing)} frames differ "
-                f"from the corrections in layer {keypoints.layer.name!r}; the project's are shown."
+                f"{project.folder.name}: the project's labels of {len(replaced)} frames differ "
+                f"from the corrections in layer {keypoints.layer.name!r}; the project's are shown, "
+                f"the others are kept in {table}."
             )
+        self._show(laid, {})
 
     def _show(
         self, corrections: Mapping[int, Mapping[str, Point]], renamed: Mapping[str, str]
@@ -381,7 +385,8 @@ class Labelling:
         self.project.set_keypoints(keypoints, dict(renamed or {}))
         if self.keypoints is not None and gone:
             self._forget(self.keypoints, gone)
-        self._lay_labels(renamed)
+        if self.keypoints is not None:
+            self._show({}, renamed or {})
         self._keep_current(renamed or {})
         self.changed.emit()
 
