@@ -12,6 +12,8 @@ from napari_facemap.keypoints.merging import with_keypoints
 from napari_facemap.keypoints.poses import make_poses
 from napari_facemap.keypoints.store import KeypointStore, Point
 
+_LOOKED_AT = 50  # frames
+
 
 def nothing_tracked(
     keypoints: Sequence[str], times: np.ndarray, attrs: Mapping[str, Any] | None = None
@@ -108,3 +110,10 @@ def corrections_in(store: KeypointStore, frame: int) -> dict[str, Point]:
         store.keypoints[k]: (float(points.position[k, 0]), float(points.position[k, 1]))
         for k in np.flatnonzero(points.edited)
     }
+
+
+def is_tracked(store: KeypointStore, keypoint: str | None = None) -> bool:
+    """Whether a model predicted anything, or a keypoint, in frames all over the video."""
+    which = slice(None) if keypoint is None else store.keypoints.index(keypoint)
+    some = np.linspace(0, store.n_frames - 1, min(store.n_frames, _LOOKED_AT)).astype(int)
+    return any(np.isfinite(store.prediction(int(f)).position[which]).any() for f in some)

@@ -21,20 +21,20 @@ from napari_facemap.files.label_project import LabelProject, Point
 from napari_facemap.files.set_aside import set_aside
 from napari_facemap.keypoints.corrections import (
     corrections_in,
-    nothing_tracked,
+    is_tracked,
     with_corrections,
 )
 from napari_facemap.viewer.frame_list import FrameList
-from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
+from napari_facemap.viewer.keypoint_layer import KeypointLayer
 from napari_facemap.viewer.keys import LABEL_KEYS
-from napari_facemap.viewer.layers import frame_size, n_frames_of, times_of, video_of
-from napari_facemap.viewer.project_video import name_in, name_of
+from napari_facemap.viewer.label_layer import keypoints_of, new_keypoints
+from napari_facemap.viewer.layers import video_of
+from napari_facemap.viewer.project_video import name_in
 from napari_facemap.viewer.tasks import one_line
 
 if TYPE_CHECKING:
     from napari_facemap.viewer.session import Session
 
-_SIZE = 0.016  # of a frame's height: points of a layer in which nothing is tracked
 _MOVED = 0.01  # pixels between places that are the same
 
 
@@ -127,10 +127,11 @@ class Labelling:
             return
         self._source = video_of(self.video)
         self.video_name = name_in(self.project, self.video, self._source)
-        keypoints = self._keypoints_of(self.video)
-        if keypoints is None:
-            keypoints = self._new_layer(self.project)
-        self._attach(keypoints)
+        found = keypoints_of(self.session, self.video, self._source)
+        if found is None:
+            names = self.project.keypoints
+            found = new_keypoints(self.session, self.video, self._source, names)
+        self._attach(found)
 
     def _let_go(self) -> None:
         self._detach()
@@ -160,36 +161,6 @@ class Labelling:
                 keypoints.layer.bind_key(key.binding, None, overwrite=True)
             keypoints.placing.next_frame = keypoints.placing.names = None
             keypoints.placing.choose(None)
-
-    def _keypoints_of(self, video: Image) -> KeypointLayer | None:
-        """Keypoint layer of a video: the selected one, else the topmost."""
-        name = getattr(self._source.path, "name", self._source.name)
-        open_names = {name_of(layer) for layer in self.session.viewer.layers}
-        found = []
-        for keypoints in self.session.keypoint_layers:
-            of = keypoints.store.attrs.get("video")
-            if keypoints.store.n_frames == n_frames_of(video) and (
-                of == name or of not in open_names
-            ):
-                found.append(keypoints)
-        active = self.session.active()
-        return active if active in found else (found[-1] if found else None)
-
-    def _new_layer(self, project: LabelProject) -> KeypointLayer:
-        assert self.video is not None
-        video = self.video
-        attrs = {"video": getattr(self._source.path, "name", self._source.name)}
-        store = nothing_tracked(project.keypoints, times_of(video), attrs)
-        data, attributes, kind = layer_data(store, f"{video.name} labels")
-        size = max(_SIZE * frame_size(video)[0], 4.0)
-        attributes |= {
-            "scale": video.scale[-2:],
-            "translate": video.translate[-2:],
-            "size": np.where(attributes["shown"], size, attributes["size"]),
-        }
-        keypoints = self.session.add_keypoints((data, attributes, kind))
-        keypoints.resize(size)
-        return keypoints
 
     def _lay_labels(self) -> None:
         """Show the project's keypoints and labels in the layer; they win where both differ."""
@@ -253,8 +224,8 @@ class Labelling:
         if self.keypoints is not None and self.keypoints.layer not in layers:
             self._detach()
             self.changed.emit()
-        if self.keypoints is None and self.project is not None and self.video is not None:
-            found = self._keypoints_of(self.video) if self._source is not None else None
+        if self.keypoints is None and self.video is not None and self._source is not None:
+            found = keypoints_of(self.session, self.video, self._source)
             if found is not None:
                 self._attach(found)
                 self.changed.emit()
@@ -400,18 +371,12 @@ class Labelling:
     def _forget(self, keypoints: KeypointLayer, gone: set[str]) -> None:
         """Take keypoints out of the layer, unless a model tracks them."""
         store = keypoints.store
-        kept = [n for n in store.keypoints if n not in gone or _is_tracked(store, n)]
+        kept = [n for n in store.keypoints if n not in gone or is_tracked(store, n)]
         self._laying = True
         try:
             keypoints.set_store(with_corrections(store, kept, {}))
         finally:
             self._laying = False
-
-
-def _is_tracked(store: Any, name: str) -> bool:
-    some = np.linspace(0, store.n_frames - 1, min(store.n_frames, 50)).astype(int)
-    k = store.keypoints.index(name)
-    return any(np.isfinite(store.prediction(int(f)).position[k, 0]) for f in some)
 
 
 def _alike(one: Mapping[str, Point], other: Mapping[str, Point]) -> bool:

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_facemap.keypoints.corrections import is_tracked
 from napari_facemap.viewer.layers import video_of
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
@@ -128,7 +129,7 @@ class SuggestionPanel(QGroupBox):
             return
         self._for = (str(labelling.project.folder), str(labelling.video_name))
         store, listed = labelling.keypoints.store, labelling.frames.listed
-        poses = store.to_poses(predictions=False) if _is_tracked(store) else None
+        poses = store.to_poses(predictions=False) if is_tracked(store) else None
         if poses is None:
             self._on_suggested((spread(store.n_frames, self.wanted.value(), listed), False))
         else:
@@ -158,7 +159,7 @@ class SuggestionPanel(QGroupBox):
         self.setEnabled(project is not None and labelling.keypoints is not None)
         self._frames = labelling.frames.listed
         keypoints = labelling.keypoints
-        self._tracked = keypoints is not None and _is_tracked(keypoints.store)
+        self._tracked = keypoints is not None and is_tracked(keypoints.store)
         labels = {}
         if project is not None and labelling.video_name is not None:
             labels = project.labels(labelling.video_name)
@@ -306,11 +307,6 @@ def spread(n_frames: int, n: int, taken: Iterable[int] = ()) -> list[int]:
         known.insert(widest + 1, frame)
         found.append(frame)
     return sorted(found)
-
-
-def _is_tracked(store: Any) -> bool:
-    some = np.linspace(0, store.n_frames - 1, min(store.n_frames, 50)).astype(int)
-    return any(np.isfinite(store.prediction(int(f)).position).any() for f in some)
 
 
 def _suggest(
