@@ -131,7 +131,7 @@ def test_suggestions_come_from_what_is_tracked(
     store.predicted.confidence[[30, 80]] = 0.01
     session_of(viewer).add_keypoints(layer_data(store))
     dock = made()
-    dock.project.make_project(tmp_path / "p", store.keypoints)
+    dock.project.make_project(tmp_path / "p", (*store.keypoints, "tongue"))
     dock.frames.wanted.setValue(2)
     with qtbot.waitSignal(dock.frames.run_row.finished, timeout=60_000):
         dock.frames.run_row.run.click()

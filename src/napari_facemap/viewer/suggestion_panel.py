@@ -129,11 +129,12 @@ class SuggestionPanel(QGroupBox):
             return
         self._for = (str(labelling.project.folder), str(labelling.video_name))
         store, listed = labelling.keypoints.store, labelling.frames.listed
-        poses = store.to_poses(predictions=False) if is_tracked(store) else None
-        if poses is None:
+        if not is_tracked(store):
             self._on_suggested((spread(store.n_frames, self.wanted.value(), listed), False))
         else:
-            video = video_of(labelling.video)
+            video, poses = video_of(labelling.video), store.to_poses(predictions=False)
+            known = np.isfinite(poses["position"].values).any(axis=(0, 1))
+            poses = poses.isel(keypoint=known)  # points that no model knows are hard everywhere
             self.run_row.start(partial(_suggest, video, poses, self.wanted.value(), listed))
 
     def _on_suggested(self, result: tuple[list[int], bool]) -> None:
