@@ -302,6 +302,21 @@ def test_the_dock_is_closed_and_opened_again(dock, made, viewer):
     assert "mouse 7" in again.project.where.text()
 
 
+def test_a_dock_opened_again_stays_with_the_video_that_is_labelled(dock, made, viewer, add_video):
+    other = add_video(viewer, n_frames=30)
+    other.name = "other"
+    dock.project.video.choose(other)
+    assert dock.session.labelling.video is other
+    dock.close()
+    again = made()
+    assert again.project.video.layer is other
+    assert again.session.labelling.video is other
+    again.session.labelling.use_video(viewer.layers["video"])
+    assert again.project.video.layer is viewer.layers["video"]
+    viewer.layers.remove("video")
+    assert again.session.labelling.video is again.project.video.layer is other
+
+
 def test_the_layer_is_removed_and_shown_again(dock, viewer):
     click(dock, 3, 4)
     assert dock.project.show_again.isHidden()

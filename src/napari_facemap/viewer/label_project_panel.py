@@ -58,7 +58,8 @@ class LabelProjectPanel(QGroupBox):
         self._build()
         self.video.chosen.connect(self._on_video)
         self.labelling.changed.connect(self.refresh)
-        self._on_video()
+        if self.labelling.video is None:
+            self._on_video()
         self.refresh()
 
     def _build(self) -> None:
@@ -211,7 +212,11 @@ class LabelProjectPanel(QGroupBox):
     # -- what is shown ----------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Say which project is open and what it holds."""
+        """Say which project is open, what it holds, and which video is labelled."""
+        if self.labelling.video is not None and self.video.layer is not self.labelling.video:
+            self.video.blockSignals(True)
+            self.video.choose(self.labelling.video)
+            self.video.blockSignals(False)
         labelling, project = self.labelling, self.labelling.project
         self.close_project.setEnabled(project is not None)
         self.show_folder.setEnabled(project is not None)
