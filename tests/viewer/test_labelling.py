@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from napari_facemap.files.label_project import LabelProject
 from napari_facemap.viewer.keypoint_layer import layer_data
 from napari_facemap.viewer.keys import KEYS, LABEL_KEYS
 from napari_facemap.viewer.placing import NEXT_FRAME, STAY
+from napari_facemap.viewer.project_video import name_in
 from napari_facemap.viewer.session import session_of
 
 OURS = ("eye(top)", "nose(tip)", "tongue")
@@ -226,12 +228,16 @@ def test_the_project_wins_and_says_so(viewer, labelling, folder, make_store, mon
     said = []
     monkeypatch.setattr("napari_facemap.viewer.labelling.show_warning", said.append)
     store = make_store()
-    store.place(0, {"eye(top)": (70, 50)})
+    store.place(0, {"eye(top)": (70, 50), "paw": (1, 2)})
     store.place(3, {"eye(top)": (70, 50)})
     keypoints = session_of(viewer).add_keypoints(layer_data(store, "other"))
     assert labelling.keypoints is keypoints  # taken up, as there was none
     np.testing.assert_allclose(keypoints.store.frame(0).position[0], (10, 5))
     np.testing.assert_allclose(keypoints.store.frame(3).position[0], (70, 50))
+    # Of what the project does not know nothing is replaced.
+    paw = keypoints.names.index("paw")
+    assert keypoints.store.frame(0).edited[paw]
+    np.testing.assert_allclose(keypoints.store.frame(0).position[paw], (1, 2))
     assert len(said) == 1
     assert "'other'" in said[0]
     table = folder / "labeled-data" / "video" / "replaced.csv"
@@ -341,6 +347,17 @@ def test_a_moved_video_keeps_its_labels(viewer, tmp_path, folder):
     assert labelling.labelled == [5]
     assert labelling.project.videos["mouse"] == moved.resolve()
     video.close()
+
+
+def test_two_files_of_one_name_are_two_videos(tmp_path):
+    project = LabelProject(tmp_path / "project", ("a",))
+    names = []
+    for folder, size in (("first", 10), ("second", 20)):
+        path = tmp_path / folder / "mouse.mp4"
+        path.parent.mkdir()
+        path.write_bytes(bytes(size))
+        names.append(name_in(project, None, SimpleNamespace(path=path)))
+    assert names == ["mouse", "mouse-2"]
 
 
 def test_what_cannot_be_written_is_kept_and_said(labelling, folder, monkeypatch):
