@@ -26,7 +26,7 @@ def quick(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_FACEMAP_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(refining, "_MICE", 0)
     usual = refining.FACEMAP_OPTIONS
-    how = replace(usual, batch_size=2, evaluate_every=2, learning_rate=1e-2, fixed_norms=False,
+    how = replace(usual, batch_size=2, evaluate_every=2, learning_rate=1e-2, fixed_norms=False, enough=0,
                   average=0.5)  # fmt: skip
     monkeypatch.setattr(refining, "FACEMAP_OPTIONS", how)
 

@@ -47,7 +47,7 @@ def add_refine(verbs: Any) -> None:
 def _refine(options: argparse.Namespace) -> int:
     from napari_facemap.files.label_project import LabelProject
     from napari_facemap.keypoints.models import load_model
-    from napari_facemap.refining import refine, save_refined
+    from napari_facemap.refining import faces_of, refine, save_refined
 
     missing = [folder for folder in options.projects if not folder.is_dir()]
     if missing:
@@ -56,7 +56,7 @@ def _refine(options: argparse.Namespace) -> int:
     path = _path(options)
     model = load_model(options.model)
     keypoints = tuple(dict.fromkeys(name for p in projects for name in p.keypoints))
-    faces = _faces(projects, keypoints)
+    faces = faces_of(projects, keypoints)
     _say_what_is_learnt(projects, keypoints, faces, model)
     with ProgressBar("refining", "step") as bar, Interruptible() as go:
 
@@ -107,19 +107,6 @@ def _options(options: argparse.Namespace, model: Model) -> Any:
         OPTIONS if isinstance(model.network, PointNetwork) else FACEMAP_OPTIONS,
         steps=options.steps,
     )
-
-
-def _faces(projects: Sequence[LabelProject], keypoints: Sequence[str]) -> list[LabelledFace]:
-    """Labelled frames of all projects; what a project has no name for is not labelled there."""
-    faces = [project.faces(keypoints) for project in projects]
-    if len({project.folder.resolve().name for project in projects}) == len(projects):
-        return [face for some in faces for face in some]
-    # Frames are told apart by their source, which starts with the project's folder.
-    return [
-        replace(face, source=f"{number}-{face.source}")
-        for number, some in enumerate(faces, start=1)
-        for face in some
-    ]
 
 
 def _say_what_is_learnt(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from napari_facemap.keypoints.point_network import PointNetwork
 from napari_facemap.keypoints.skeleton import KEYPOINTS
 from napari_facemap.keypoints.training import Report, TrainingOptions, options_card, train
 from napari_facemap.provenance import software
+
+if TYPE_CHECKING:
+    from napari_facemap.files.label_project import LabelProject
 
 FEWEST_TO_HOLD_OUT = 8
 """With fewer labelled frames all are learnt from: one or two frames say too little."""
@@ -210,6 +213,32 @@ def renamed(
     """
     now = {old: new for new, old in (origin or {}).items() if new in wanted and new not in known}
     return tuple(now.get(name, name) if name not in wanted else name for name in known)
+
+
+def faces_of(projects: Sequence[LabelProject], keypoints: Sequence[str]) -> list[LabelledFace]:
+    """Labelled frames of several projects.
+
+    Parameters
+    ----------
+    projects : sequence of LabelProject
+        One after the other.
+    keypoints : sequence of str
+        Of all of them; what a project has no name for is not labelled there.
+
+    Returns
+    -------
+    list of LabelledFace
+        Each with a source of its own.
+    """
+    faces = [project.faces(keypoints) for project in projects]
+    if len({project.folder.resolve().name for project in projects}) == len(projects):
+        return [face for some in faces for face in some]
+    # Frames are told apart by their source, which starts with the project's folder.
+    return [
+        replace(face, source=f"{number}-{face.source}")
+        for number, some in enumerate(faces, start=1)
+        for face in some
+    ]
 
 
 def split(

@@ -122,14 +122,14 @@ def fine_tune(plan: Plan, report: Report, progress: Any) -> Made:
     from napari_facemap.figures import draw_training
     from napari_facemap.keypoints.model_store import new_model_path
     from napari_facemap.keypoints.models import load_model
-    from napari_facemap.refining import refine, save_refined
+    from napari_facemap.refining import faces_of, refine, save_refined
 
     path = new_model_path(plan.name)
     model = load_model(plan.model)
     # Read anew: the one that is open may change while this goes on.
     projects = [LabelProject(folder) for folder in plan.folders]
     keypoints = keypoints_of(projects)
-    faces = [face for project in projects for face in project.faces(keypoints)]
+    faces = faces_of(projects, keypoints)
     origin = {new: old for project in projects for new, old in project.origin.items()}
     cancelled = False
 
