@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from napari_facemap.files.predictions import read_predictions, write_predictions
     from napari_facemap.files.recordings import read_recording
     from napari_facemap.files.regions import read_regions, write_regions
+    from napari_facemap.keypoints.cleaning import clean
     from napari_facemap.keypoints.models import list_models, load_model
+    from napari_facemap.keypoints.propagation import propagate
     from napari_facemap.keypoints.retracking import retrack
+    from napari_facemap.keypoints.suggestion import suggest
     from napari_facemap.keypoints.tracking import track
     from napari_facemap.movement.alignment import align_regions
     from napari_facemap.movement.analysis import motion
@@ -44,6 +47,9 @@ _HOME = {
     "track": "keypoints.tracking",
     "retrack": "keypoints.retracking",
     "refine": "refining",
+    "suggest": "keypoints.suggestion",
+    "propagate": "keypoints.propagation",
+    "clean": "keypoints.cleaning",
     "list_models": "keypoints.models",
     "load_model": "keypoints.models",
     "align_regions": "movement.alignment",
@@ -75,6 +81,7 @@ __all__ = [
     "Region",
     "Regions",
     "align_regions",
+    "clean",
     "fit_encoder",
     "fit_encoders",
     "list_models",
@@ -82,6 +89,7 @@ __all__ = [
     "motion",
     "open_video",
     "predict_recording",
+    "propagate",
     "read_encoder",
     "read_facemap_proc",
     "read_motion",
@@ -94,6 +102,7 @@ __all__ = [
     "retrack",
     "simulate_face",
     "simulate_population",
+    "suggest",
     "track",
     "write_encoder",
     "write_facemap_proc",
