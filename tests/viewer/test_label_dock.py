@@ -34,9 +34,11 @@ def yes(monkeypatch):
 @pytest.fixture
 def made(viewer, qtbot, monkeypatch):
     """Docks that were made, closed at the end."""
-    from napari_facemap.keypoints import models
+    from napari_facemap.keypoints import model_store, models
 
-    monkeypatch.setattr(models, "list_models", list)
+    # Both: imported only afterwards, the store would take the stand-in for good.
+    for module in (models, model_store):
+        monkeypatch.setattr(module, "list_models", list)
     docks = []
 
     def make():

@@ -33,9 +33,11 @@ def window(make_napari_viewer, tmp_path):
 
 @pytest.fixture
 def dock(window, tmp_path, monkeypatch):
-    from napari_facemap.keypoints import models
+    from napari_facemap.keypoints import model_store, models
 
-    monkeypatch.setattr(models, "list_models", list)
+    # Both: imported only afterwards, the store would take the stand-in for good.
+    for module in (models, model_store):
+        monkeypatch.setattr(module, "list_models", list)
     _, dock = window.window.add_plugin_dock_widget("napari-facemap", "Label and refine")
     dock.project.make_project(tmp_path / "project", ("nose(tip)", "paw(left)", "tongue"))
     window.reset_view()
