@@ -162,3 +162,11 @@ def test_windows_of_all_sizes_follow(radius):
 def test_a_radius_that_is_none_is_refused():
     with pytest.raises(ValueError, match="above 0 pixels; found 0"):
         LucasKanade(0)
+
+
+def test_windows_may_be_as_large_as_a_low_picture():
+    plain = texture(side=700, grain=4.0)[:48]
+    clip = np.stack([plain[:, 20 - 2 * k : 660 - 2 * k] for k in range(4)]).astype(np.uint8)
+    xy, confidence = LucasKanade(24)(clip, np.array([[300.0], [24.0]]))
+    np.testing.assert_allclose(xy[:, 0, 0], 300 + 2 * np.arange(4), atol=0.1)
+    assert confidence.min() > 0.8

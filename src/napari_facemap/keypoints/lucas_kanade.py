@@ -162,11 +162,12 @@ class LucasKanade:
         """The frame at each level, finest first; pixel i of a level is pixel 2i of the finer."""
         image = torch.from_numpy(np.ascontiguousarray(frame)).float()[None, None]
         levels = [image]
-        for _ in range(self._finest + _COARSER):
-            if min(levels[-1].shape[-2:]) < 2 * len(self._grid):
+        for level in range(self._finest + _COARSER):
+            # Up to the finest however small the picture is: windows are sampled at that level.
+            if level >= self._finest and min(levels[-1].shape[-2:]) < 2 * len(self._grid):
                 break
             levels.append(_halved(levels[-1]))
-        return levels[min(self._finest, len(levels) - 1) :]
+        return levels[self._finest :]
 
     def _windows(self, pyramid: list[torch.Tensor], place: torch.Tensor) -> list[_Windows]:
         """Windows about places of the finest picture, at each level."""
