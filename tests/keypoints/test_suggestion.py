@@ -144,3 +144,44 @@ def test_what_does_not_fit_is_said(poses, video):
         suggest(video, poses, 0)
     with pytest.raises(ValueError, match="keypoints of the video's 400 frames; found 10"):
         suggest(video, poses.isel(time=slice(10)), 2)
+
+
+def test_frames_that_cannot_be_decoded_are_not_suggested(poses, video):
+    """One is known beforehand, the other when it is read; both have no keypoints, as tracked."""
+
+    class Broken(ArrayVideo):
+        def read(self, start, stop):
+            if start <= 150 < stop:
+                self.bad_frames = np.array([60, 150])
+            return super().read(start, stop)
+
+    broken = Broken(video.array, times=video.times)
+    broken.bad_frames = np.array([60])
+    for frame in (60, 150):
+        poses["position"][frame] = poses["expected_error"][frame] = np.nan
+        poses["confidence"][frame] = 0
+    found = suggest(broken, poses, 5)
+    assert len(found) == 5
+    assert not {60, 150} & set(found)
+
+
+def test_frames_are_suggested_where_a_keypoint_or_all_have_no_place(poses, video):
+    poses["position"][{"keypoint": 3}] = np.nan
+    assert len(suggest(video, poses, 3)) == 3
+    poses["position"][:] = np.nan
+    poses["confidence"][:] = 0
+    for some in (poses, poses.drop_vars("expected_error")):
+        assert np.isfinite(difficulty(some)).all()
+        assert len(suggest(video, some, 3)) == 3
+
+
+def test_a_video_that_was_opened_for_it_is_closed_again(poses, video, monkeypatch):
+    from napari_facemap.keypoints import suggestion
+
+    closed = []
+    monkeypatch.setattr(video, "close", lambda: closed.append(True))
+    monkeypatch.setattr(suggestion, "as_video", lambda source: video)
+    suggest("mouse.mp4", poses, 1)
+    assert closed == [True]
+    suggest(video, poses, 1)
+    assert closed == [True]

@@ -14,9 +14,10 @@ from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.ndimage import median_filter
 
 from napari_facemap.keypoints.box import Box
+from napari_facemap.keypoints.cleaning import face_unit
 from napari_facemap.keypoints.models import Model
 from napari_facemap.keypoints.pointing import Pointer
-from napari_facemap.keypoints.view import FACINGS, face_size
+from napari_facemap.keypoints.view import FACINGS
 from napari_facemap.video.arrays import as_video
 
 if TYPE_CHECKING:
@@ -52,21 +53,17 @@ def difficulty(poses: xr.Dataset) -> np.ndarray:
         never sees, do not count.
     """
     position = poses["position"].values.astype(float)
-    sizes = face_size(position, [str(name) for name in poses["keypoint"].values])
-    size = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else np.nan
-    if not size > 0:
-        span = np.nanpercentile(position, 95, axis=(0, 2)) - np.nanpercentile(
-            position, 5, axis=(0, 2)
-        )
-        size = max(float(span.max()), 1.0)
+    size = face_unit(position, [str(name) for name in poses["keypoint"].values])
     if "expected_error" in poses:
         error = np.nan_to_num(poses["expected_error"].values / size, nan=_MOST)
     else:
         error = _MOST * (1 - np.nan_to_num(poses["confidence"].values))
     error = np.minimum(error, _MOST)
+    # A keypoint that has no place in any frame does not jump.
+    position = np.where(np.isfinite(position).any(axis=0), position, 0.0)
     filled = np.where(np.isfinite(position), position, np.nanmedian(position, axis=0))
-    still = median_filter(np.nan_to_num(filled), size=(min(5, len(filled)), 1, 1), mode="nearest")
-    jump = np.hypot(*np.moveaxis(np.nan_to_num(filled) - still, 1, 0)) / size
+    still = median_filter(filled, size=(min(5, len(filled)), 1, 1), mode="nearest")
+    jump = np.hypot(*np.moveaxis(filled - still, 1, 0)) / size
     jump = np.where(jump > _JUMP, np.minimum(jump, _MOST), 0)
     usable = np.median(error, axis=0) < 0.75 * _MOST
     if not usable.any():
@@ -85,9 +82,9 @@ def suggest(
 ) -> list[int]:
     """Suggest frames to label.
 
-    Candidates are the hardest frames and as many spread evenly, at least `min_gap` apart. They
-    are read as small pictures of the face and parted into `n` kinds (k-means); the hardest frame
-    of each kind is suggested.
+    Candidates are the hardest frames that can be decoded and as many spread evenly, at least
+    `min_gap` apart. They are read as small pictures of the face and parted into `n` kinds
+    (k-means); the hardest frame of each kind is suggested.
 
     Parameters
     ----------
@@ -118,40 +115,64 @@ def suggest(
     """
     if n < 1:
         raise ValueError(f"suggest: expected to suggest 1 frame or more; found n={n}.")
-    opened = as_video(video)
+    source = as_video(video)
+    try:
+        return _suggested(source, poses, n, labelled, model, min_gap, progress)
+    finally:
+        if source is not video:
+            source.close()
+
+
+def _suggested(
+    source: Video | ArrayVideo,
+    poses: xr.Dataset,
+    n: int,
+    labelled: Iterable[int],
+    model: Model | None,
+    min_gap: float,
+    progress: Progress | None,
+) -> list[int]:
     times = poses["time"].values
-    if len(times) != opened.shape[0]:
+    if len(times) != len(source):
         raise ValueError(
-            f"suggest: expected keypoints of the video's {opened.shape[0]} frames; found "
-            f"{len(times)}."
+            f"suggest: expected keypoints of the video's {len(source)} frames; found {len(times)}."
         )
     hard = difficulty(poses)
     taken = [int(frame) for frame in labelled]
-    candidates = _candidates(hard, times, max(_LOOKED_AT * n, _FEWEST_LOOKED_AT), min_gap, taken)
+    candidates = _candidates(
+        hard, times, max(_LOOKED_AT * n, _FEWEST_LOOKED_AT), min_gap, taken, source.bad_frames
+    )
     known = poses.attrs.get("box")
     box = Box(*(int(v) for v in known)) if known is not None else None
     facing = str(poses.attrs.get("facing", FACINGS[0]))
     pointer = Pointer(model, device="cpu") if model is not None else None
-    pictures, disagree = [], []
+    pictures, disagree, seen = [], [], []
     for k, frame in enumerate(candidates):
-        image = opened[frame]
-        pictures.append(_small(image, box))
-        if pointer is not None and box is not None:
-            disagree.append(_disagreement(pointer, image, box, facing))
+        image = source[frame]
+        if frame not in source.bad_frames:  # that it is one may only be known now
+            seen.append(frame)
+            pictures.append(_small(image, box))
+            if pointer is not None and box is not None:
+                disagree.append(_disagreement(pointer, image, box, facing))
         if progress is not None and progress(k + 1, len(candidates)) is False:
             break
-    candidates = candidates[: len(pictures)]
-    score = hard[candidates]
+    score = hard[seen]
     if disagree:
         score = score + disagree
-    return _of_each_kind(candidates, np.array(pictures), score, times, n, min_gap)
+    return _of_each_kind(seen, np.array(pictures), score, times, n, min_gap)
 
 
 def _candidates(
-    hard: np.ndarray, times: np.ndarray, n: int, min_gap: float, taken: Sequence[int]
+    hard: np.ndarray,
+    times: np.ndarray,
+    n: int,
+    min_gap: float,
+    taken: Sequence[int],
+    bad: np.ndarray,
 ) -> list[int]:
     """Half of them the hardest, half evenly spread, all apart; increasing."""
     free = np.ones(len(times), bool)
+    free[bad] = False
     for frame in taken:
         free &= np.abs(times - times[frame]) >= min_gap
     found: list[int] = []
