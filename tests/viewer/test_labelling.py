@@ -375,6 +375,103 @@ def test_what_cannot_be_written_is_kept_and_said(labelling, folder, monkeypatch)
     assert sorted(on_disk(folder)) == [0, 4]
 
 
+def test_of_many_frames_that_cannot_be_written_none_is_forgotten(labelling, folder, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    store = labelling.keypoints.store
+    for frame in (2, 5, 8):
+        store.place(frame, {"tongue": (frame, 1)})
+    with monkeypatch.context() as patched:
+        patched.setattr(label_project, "_write_rows", full)
+        labelling.add_corrected()
+        assert "Labels of 3 frames are not saved" in labelling.problem
+    labelling.retry()
+    assert sorted(on_disk(folder)) == [2, 5, 8]
+
+
+def test_a_frame_that_cannot_be_written_does_not_hold_up_others(labelling, folder, monkeypatch):
+    write = LabelProject.set_labels
+
+    def damaged(project, video, frame, *rest):
+        if frame == 0:
+            raise ValueError("frame 0 does not decode")
+        write(project, video, frame, *rest)
+
+    monkeypatch.setattr(LabelProject, "set_labels", damaged)
+    click(labelling, 10, 5)
+    labelling.frames.go_to(4)
+    click(labelling, 20, 5)
+    assert sorted(on_disk(folder)) == [4]
+    assert "frame 0 does not decode" in labelling.problem
+
+
+def test_a_list_that_is_not_saved_stays_a_problem(labelling, folder, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(label_project, "_write_text", full)
+        labelling.frames.set([7])
+        labelling.retry()
+        assert "list of frames is not saved" in labelling.problem
+    labelling.retry()
+    assert labelling.problem == ""
+    assert LabelProject(folder).to_label("video") == [7]
+
+
+def test_a_layer_that_is_made_for_labels_is_listened_to_once(
+    viewer, labelling, add_video, folder, monkeypatch
+):
+    written = []
+    write = LabelProject.set_labels
+    monkeypatch.setattr(
+        LabelProject, "set_labels", lambda *given: (written.append(given[2]), write(*given))
+    )
+    click(labelling, 10, 5)
+    assert written == [0]
+    # Nor is a layer of another video listened to any more.
+    first = labelling.keypoints
+    labelling.use_video(add_video(viewer, n_frames=40))
+    labelling.keypoints.store.place(3, {"tongue": (9, 9)})  # as when a range was accepted
+    first.store.place(3, {"tongue": (1, 1)})
+    first.touched.emit((3,))
+    assert written == [0]
+
+
+def test_labels_beyond_the_end_of_the_video_stay(labelling, folder, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_facemap.viewer.labelling.show_warning", said.append)
+    click(labelling, 10, 5)
+    labelling.project.set_labels("video", 500, {"tongue": (1, 2)}, np.zeros((60, 80), np.uint8))
+    labelling.unlabel([0, 500])
+    assert on_disk(folder) == {500: {"tongue": (1, 2)}}
+    assert "500" in said[0]
+
+
+def test_a_keypoint_takes_the_name_of_one_that_is_tracked(viewer, video, make_store, folder):
+    session = session_of(viewer)
+    tracked = session.add_keypoints(layer_data(make_store()))
+    labelling = session.labelling
+    labelling.open_project(folder, ("snout", "tongue"))
+    labelling.use_video(video)
+    tracked.store.place(0, {"paw": (2, 2)})
+    click(labelling, 44, 7)
+    labelling.keypoints.placing.choose("tongue")
+    click(labelling, 1, 1)
+    labelling.set_keypoints(("nose(tip)", "tongue"), {"snout": "nose(tip)"})
+    assert "snout" not in tracked.names
+    assert len(set(tracked.names)) == len(tracked.names)
+    nose = tracked.names.index("nose(tip)")
+    points = tracked.store.frame(0)
+    np.testing.assert_allclose(points.position[nose], (44, 7))
+    assert points.edited[[nose, tracked.names.index("paw")]].all()
+    np.testing.assert_allclose(tracked.store.frame(9).position[nose], (20.9, 22), atol=1e-3)
+    # Further labels of the frame leave it as it is.
+    click(labelling, 5, 6)
+    assert on_disk(folder) == {0: {"nose(tip)": (44, 7), "tongue": (5, 6)}}
+
+
 def test_skeleton_changes_reach_layer_and_project(viewer, labelling, folder):
     for x in (10, 20, 30):
         click(labelling, x, 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,17 @@ def nothing_tracked(
     return KeypointStore(make_poses(position, confidence, keypoints, times, attrs=attrs))
 
 
+def names_after(store: KeypointStore, renamed: Mapping[str, str]) -> list[str]:
+    """Keypoints of a store once some have other names.
+
+    One whose new name is that of another becomes that other one, and is gone, unless a model
+    tracked it: then the tracked points keep the old name.
+    """
+    met = _meeting(store, renamed)
+    kept = [n for n in store.keypoints if n not in met or is_tracked(store, n)]
+    return [name if name in met else renamed.get(name, name) for name in kept]
+
+
 def with_corrections(
     store: KeypointStore,
     keypoints: Sequence[str],
@@ -57,7 +68,8 @@ def with_corrections(
         By frame all corrections of that frame, by keypoint; NaN where one is hidden. Other
         frames keep those they have.
     renamed : mapping of str to str, optional
-        From names in `store` to those in `keypoints`.
+        From names in `store` to those in `keypoints`. Where `store` has a keypoint of the new
+        name already, corrections go over to it.
 
     Returns
     -------
@@ -66,7 +78,9 @@ def with_corrections(
     """
     poses = store.to_poses(predictions=True)
     renamed = renamed or {}
-    names = [renamed.get(name, name) for name in store.keypoints]
+    met = _meeting(store, renamed)
+    corrections = {**_gone_over(store, renamed, met), **corrections}
+    names = [n if n in met else renamed.get(n, n) for n in store.keypoints]
     poses = with_keypoints(poses.assign_coords(keypoint=names), keypoints)
     if "tracked_position" not in poses:
         poses["tracked_position"] = poses["position"].copy()
@@ -77,6 +91,25 @@ def with_corrections(
     new = KeypointStore(poses)
     _propose_again(store, new, names)
     return new
+
+
+def _meeting(store: KeypointStore, renamed: Mapping[str, str]) -> set[str]:
+    """Keypoints whose new name is that of another, which keeps it."""
+    staying = set(store.keypoints) - set(renamed)
+    return {old for old, new in renamed.items() if old in store.keypoints and new in staying}
+
+
+def _gone_over(
+    store: KeypointStore, renamed: Mapping[str, str], met: Set[str]
+) -> dict[int, dict[str, Point]]:
+    """Corrections, under the new names, of frames in which some go over to another keypoint."""
+    found = {}
+    for frame in store.edited_frames if met else ():
+        points = corrections_in(store, frame)
+        if met & points.keys():
+            stay = {renamed.get(n, n): point for n, point in points.items() if n not in met}
+            found[frame] = {**stay, **{renamed[n]: p for n, p in points.items() if n in met}}
+    return found
 
 
 def _lay(poses: xr.Dataset, corrections: Mapping[int, Mapping[str, Point]]) -> None:

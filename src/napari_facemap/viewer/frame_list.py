@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_info, show_warning
 
 from napari_facemap.keypoints.corrections import corrections_in
 from napari_facemap.viewer.placing import NEXT_KEYPOINT
@@ -22,10 +22,16 @@ class FrameList:
     ----------
     labelling : Labelling
         Whose project and video.
+
+    Attributes
+    ----------
+    problem : str
+        Why the list could not be written; "" while all is well.
     """
 
     def __init__(self, labelling: Labelling) -> None:
         self._labelling = labelling
+        self.problem = ""
 
     @property
     def to_label(self) -> list[int]:
@@ -46,7 +52,10 @@ class FrameList:
         try:
             labelling.project.set_to_label(labelling.video_name, frames)
         except OSError as error:
-            labelling.tell(f"The list of frames is not saved: {one_line(error)}")
+            self.problem = f"The list of frames is not saved: {one_line(error)}"
+            show_warning(self.problem)
+        else:
+            self.problem = ""
         labelling.changed.emit()
 
     def toggle(self, layer: Any = None) -> None:

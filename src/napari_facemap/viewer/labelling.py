@@ -22,6 +22,7 @@ from napari_facemap.files.set_aside import set_aside
 from napari_facemap.keypoints.corrections import (
     corrections_in,
     is_tracked,
+    names_after,
     with_corrections,
 )
 from napari_facemap.viewer.frame_list import FrameList
@@ -58,8 +59,6 @@ class Labelling:
         On which labels are made.
     frames : FrameList
         To be labelled, and labelled.
-    problem : str
-        Why labels could not be written; "" while all is well.
     """
 
     changed = Signal()
@@ -71,8 +70,8 @@ class Labelling:
         self.video: Image | None = None
         self.video_name: str | None = None
         self.keypoints: KeypointLayer | None = None
-        self.problem = ""
         self.frames = FrameList(self)
+        self._problem = ""
         self._source: Any = None  # the video behind the layer
         self._by_hand: set[int] = set()  # frames that a person touched
         self._unsaved: set[int] = set()  # frames that could not be written
@@ -131,13 +130,16 @@ class Labelling:
         if found is None:
             names = self.project.keypoints
             found = new_keypoints(self.session, self.video, self._source, names)
-        self._attach(found)
+        if self.keypoints is not found:  # one that was made was taken up as it came
+            self._attach(found)
 
     def _let_go(self) -> None:
+        if self._unsaved:
+            self._write(())  # the last time that it can be tried
         self._detach()
         self.video_name = self._source = None
         self._unsaved.clear()
-        self.problem = ""
+        self._problem = self.frames.problem = ""
 
     def _attach(self, keypoints: KeypointLayer) -> None:
         self.keypoints = keypoints
@@ -195,7 +197,7 @@ class Labelling:
         assert self.keypoints is not None and self.project is not None
         self.keypoints.placing.names = self.project.keypoints
         store = self.keypoints.store
-        known = [renamed.get(name, name) for name in store.keypoints]
+        known = names_after(store, renamed)
         names = [*known, *(name for name in self.project.keypoints if name not in known)]
         if corrections or names != list(store.keypoints):
             self._laying = True
@@ -263,9 +265,20 @@ class Labelling:
         return len(chosen)
 
     def unlabel(self, frames: Iterable[int]) -> None:
-        """Take frames off the list, and their labels out of the project (undo brings them back)."""
+        """Take frames off the list, and their labels out of the project (undo brings them back).
+
+        Labels beyond the end of the video stay: undo could not bring them back.
+        """
         gone = set(frames)
         if self.keypoints is not None:
+            end = self.keypoints.store.n_frames
+            beyond = sorted(frame for frame in gone & set(self.labelled) if frame >= end)
+            if beyond:
+                gone -= set(beyond)
+                show_warning(
+                    f"Frame {beyond[0]:,} is beyond the end of this video, which has {end:,} "
+                    "frames. Its labels stay in the project: they may be of another recording."
+                )
             for frame in sorted(gone & set(self.labelled)):
                 self.keypoints.store.restore(frame)
             self._on_touched(sorted(gone & set(self.labelled)))
@@ -285,16 +298,20 @@ class Labelling:
     def _write(self, frames: Iterable[int]) -> None:
         if self.project is None or self.video_name is None or self.keypoints is None:
             return
-        for frame in sorted({*frames, *self._unsaved}):
+        self._unsaved.update(frames)
+        problem = ""
+        for frame in sorted(self._unsaved):  # one that cannot be written holds up no other
             try:
                 self._write_frame(self.project, self.video_name, self.keypoints, frame)
             except (OSError, ValueError, IndexError) as error:
-                self._unsaved.add(frame)
-                self._say_unsaved(error)
-                break
-            self._unsaved.discard(frame)
-        else:
-            self.problem = ""
+                problem = one_line(error)
+            else:
+                self._unsaved.discard(frame)
+        if problem:
+            n = len(self._unsaved)
+            problem = f"Labels of {n:,} frame{'s' if n != 1 else ''} are not saved: {problem}"
+            show_warning(problem)
+        self._problem = problem
         self.changed.emit()
 
     def _write_frame(
@@ -317,17 +334,13 @@ class Labelling:
                 "label. Add it under Skeleton to have it learnt."
             )
 
-    def _say_unsaved(self, error: Exception) -> None:
-        self.tell(f"Labels of {len(self._unsaved)} frames are not saved: {one_line(error)}")
-
-    def tell(self, problem: str) -> None:
-        """Say what could not be written."""
-        self.problem = problem
-        show_warning(problem)
+    @property
+    def problem(self) -> str:
+        """Why labels, or the list of frames, could not be written; "" while all is well."""
+        return self._problem or self.frames.problem
 
     def retry(self) -> None:
         """Try again to write what could not be written."""
-        self.problem = ""
         self.frames.set(self.frames.to_label)
         self._write(())
 
