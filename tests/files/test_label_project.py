@@ -249,3 +249,120 @@ def test_the_description_is_plain(project, video):
     content = json.loads((project.folder / "project.json").read_text())
     assert content["keypoints"] == list(KEYPOINTS)
     assert list(content["videos"]) == ["mouse"]
+
+
+# -- nothing is lost ------------------------------------------------------------------------------
+
+
+def test_labels_put_aside_are_never_overwritten(project, video):
+    project.set_keypoints((*KEYPOINTS, "a b", "a_b"))
+    project.set_labels(video, 3, {"paw": (1, 2), "a b": (3, 4), "a_b": (5, 6)}, GREY)
+    project.set_keypoints(("nose(tip)",))
+    project.set_keypoints(("nose(tip)", "paw"))
+    project.set_labels(video, 4, {"paw": (7, 8)}, GREY)
+    project.set_keypoints(("nose(tip)",))
+    folder = project.folder / "labeled-data" / "mouse"
+    aside = {path.name: path.read_text().split()[1:] for path in folder.glob("removed-*.csv")}
+    assert aside == {
+        "removed-paw.csv": ["3,1.000,2.000"],
+        "removed-paw-2.csv": ["4,7.000,8.000"],
+        "removed-a_b.csv": ["3,3.000,4.000"],
+        "removed-a_b-2.csv": ["3,5.000,6.000"],
+    }
+
+
+def test_a_project_of_deeplabcut_is_not_made_ours(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("Task: theirs\n")
+    with pytest.raises(ValueError, match=r"config\.yaml: expected a folder without a project"):
+        LabelProject(tmp_path, KEYPOINTS)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert config.read_text() == "Task: theirs\n"
+
+
+def test_what_deeplabcut_adds_to_its_config_stays_until_the_skeleton_changes(project, video):
+    config = project.folder / "config.yaml"
+    config.write_text(config.read_text() + "video_sets: {}\n")
+    project.set_to_label(video, [3])
+    assert config.read_text().endswith("video_sets: {}\n")
+    project.set_keypoints(("snout",))
+    assert config.read_text().endswith('- "snout"\n')
+
+
+def test_two_windows_do_not_take_away_each_others_videos_and_keypoints(project, video, tmp_path):
+    other = again(project)
+    second = project.add_video(tmp_path / "second.mp4")
+    project.set_keypoints((*KEYPOINTS, "ear"))
+    project.set_labels(second, 3, {"ear": (1, 2)}, GREY)
+    project.set_labels(video, 3, {"ear": (3, 4)}, GREY)
+    other.set_to_label(video, [5])
+    assert other.labels(second) == {3: {"ear": (1, 2)}}
+    project.set_keypoints((*KEYPOINTS, "ear", "chin"))
+    other.set_labels(video, 4, {"paw": (5, 6)}, GREY)
+    other.set_keypoints((*KEYPOINTS, "ear", "chin", "cheek"))
+    opened = again(project)
+    assert list(opened.videos) == ["mouse", "second"]
+    assert opened.to_label(video) == [5]
+    assert opened.keypoints == (*KEYPOINTS, "ear", "chin", "cheek")
+    assert_same(opened.labels(second), {3: {"ear": (1, 2)}})
+    assert_same(opened.labels(video), {3: {"ear": (3, 4)}, 4: {"paw": (5, 6)}})
+
+
+def test_a_skeleton_keeps_keypoints_that_another_window_added_meanwhile(project, video):
+    other = again(project)
+    project.set_keypoints((*KEYPOINTS, "ear"))
+    project.set_labels(video, 3, {"ear": (1, 2)}, GREY)
+    other.set_keypoints(("eye(back)", "nose(tip)", "hand"), {"paw": "hand"})
+    opened = again(project)
+    assert opened.keypoints == ("eye(back)", "nose(tip)", "hand", "ear")
+    assert_same(opened.labels(video), {3: {"ear": (1, 2)}})
+
+
+def test_a_disk_that_is_full_while_renaming_leaves_names_and_labels(project, video, monkeypatch):
+    project.set_labels(video, 3, {"paw": (1, 2)}, GREY)
+
+    def full(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(label_project, "write_description", full)
+        with pytest.raises(OSError, match="disk full"):
+            project.set_keypoints(("hand",), {"paw": "hand"})
+    assert project.keypoints == KEYPOINTS
+    project.set_labels(video, 4, {"paw": (3, 4)}, GREY)
+    assert_same(again(project).labels(video), {3: {"paw": (1, 2)}, 4: {"paw": (3, 4)}})
+
+
+def test_a_crash_while_renaming_again_loses_no_label(project, video, monkeypatch):
+    project.set_labels(video, 3, {"paw": (1, 2), "nose(tip)": HIDDEN}, GREY)
+    renamed = {"nose(tip)": "snout", "paw": "hand"}
+    project.set_keypoints(("snout", "hand"), renamed)
+
+    def crash(self, video):
+        raise OSError("killed")
+
+    monkeypatch.setattr(LabelProject, "_write_labels", crash)
+    with pytest.raises(OSError, match="killed"):
+        project.set_keypoints(("tip", "fist"), {"snout": "tip", "hand": "fist"})
+    assert_same(again(project).labels(video), {3: {"fist": (1, 2), "tip": HIDDEN}})
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("MOUSE.mp4", "MOUSE-2"), ("mouse..mp4", "mouse-2"), ("...mp4", "video")]
+)
+def test_videos_have_folders_of_their_own_on_every_system(project, video, tmp_path, file, name):
+    assert project.add_video(tmp_path / "other" / file) == name
+    assert list(again(project).videos) == ["mouse", name]
+
+
+def test_a_description_does_not_lead_out_of_the_project(project, video):
+    path = project.folder / "project.json"
+    path.write_text(path.read_text().replace('"mouse"', '"../../mouse"'))
+    with pytest.raises(ValueError, match=r"project\.json: .*'\.\./\.\./mouse', which is no name"):
+        again(project)
+
+
+def test_a_name_that_was_taken_back_has_no_other_origin(project):
+    project.set_keypoints(("eye(back)", "nose(tip)", "hand"), {"paw": "hand"})
+    project.set_keypoints(KEYPOINTS, {"hand": "paw"})
+    assert project.origin == {}

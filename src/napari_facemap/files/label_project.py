@@ -10,15 +10,24 @@ the function that makes it returns.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_facemap.files.atomic import atomic_path
+from napari_facemap.files.label_description import (
+    SCORER,
+    Description,
+    checked_keypoints,
+    folder_name,
+    read_description,
+    write_config,
+    write_description,
+)
 from napari_facemap.files.label_pictures import (
     frame_of,
     picture_name,
@@ -33,8 +42,7 @@ Point = tuple[float, float]
 HIDDEN: Point = (float("nan"), float("nan"))
 """Place of a keypoint that a person saw to be hidden."""
 
-SCORER = "facemap"
-_KIND, _VERSION = "napari-facemap labels", 1
+_Stamp = tuple[tuple[int, int], ...]
 
 
 class LabelProject:
@@ -50,48 +58,59 @@ class LabelProject:
     Raises
     ------
     ValueError
-        When the folder is not a project and no keypoints are given, or a file in it is damaged.
-        One line that names the file.
+        When the folder is not a project and no keypoints are given, or is one of DeepLabCut's, or
+        a file in it is damaged. One line that names the file.
 
     Attributes
     ----------
     folder : Path
         Of the project.
-    keypoints : tuple of str
-        Names, in order.
-    origin : dict of str to str
-        For each keypoint that was renamed its first name: what a model knows it by.
     """
 
     def __init__(self, folder: str | Path, keypoints: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
-        self.origin: dict[str, str] = {}
         self._labels: dict[str, dict[int, dict[str, Point]]] = {}
-        self._videos: dict[str, str] = {}
-        self._to_label: dict[str, list[int]] = {}
-        self._places: dict[str, tuple[Box, str]] = {}
-        self._stamps: dict[str, tuple[tuple[int, int], ...]] = {}
-        if self._description.is_file():
-            self._read()
-        elif keypoints:
-            self.keypoints = _checked(keypoints)
-            self._write_description()
-        else:
+        self._stamps: dict[str, _Stamp] = {}
+        self._described: _Stamp = ()
+        if self._path.is_file():
+            self._follow()
+        elif not keypoints:
             raise ValueError(
                 f"{self.folder}: expected a folder with project.json; found none. Make a new "
                 "project in napari (Label and refine), or choose another folder."
             )
+        elif self._config.exists():
+            raise ValueError(
+                f"{self._config}: expected a folder without a project; found DeepLabCut's. Choose "
+                "another folder, and take its labels over from here."
+            )
+        else:
+            self._describe(Description(checked_keypoints(keypoints)))
 
     @property
-    def _description(self) -> Path:
+    def _path(self) -> Path:
         return self.folder / "project.json"
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "config.yaml"
 
     # -- what there is ----------------------------------------------------------------------------
 
     @property
+    def keypoints(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return self._description.keypoints
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """For each keypoint that was renamed its first name: what a model knows it by."""
+        return dict(self._description.origin)
+
+    @property
     def videos(self) -> dict[str, Path]:
         """Videos by the names of their folders."""
-        return {name: Path(path) for name, path in self._videos.items()}
+        return {name: Path(path) for name, path in self._description.videos.items()}
 
     @property
     def n_labelled(self) -> int:
@@ -104,7 +123,7 @@ class LabelProject:
 
     def to_label(self, video: str) -> list[int]:
         """Frames that somebody or something proposed to label, in order."""
-        return list(self._to_label.get(video, []))
+        return list(self._description.to_label.get(video, []))
 
     def picture(self, video: str, frame: int) -> np.ndarray:
         """Picture of a labelled frame: grey, uint8, shape (rows, columns)."""
@@ -118,35 +137,39 @@ class LabelProject:
 
     def add_video(self, path: str | Path) -> str:
         """Take up a video; gives its name in the project."""
+        self._follow()
         path = Path(path).resolve()
-        for name, known in self._videos.items():
+        videos = self._description.videos
+        for name, known in videos.items():
             if Path(known) == path:
                 return name
-        stem = re.sub(r"[^\w.-]", "_", path.stem)
+        stem = folder_name(path.stem)
         name, k = stem, 1
-        while name in self._videos:
+        # Some file systems do not tell capitals apart.
+        while name.casefold() in {other.casefold() for other in videos}:
             k += 1
             name = f"{stem}-{k}"
-        self._videos[name] = str(path)
-        self._write_description()
+        self._change(videos={**videos, name: str(path)})
         return name
 
     def move_video(self, video: str, path: str | Path) -> None:
         """Note that a video's file lies elsewhere now."""
-        self._videos[video] = str(Path(path).resolve())
-        self._write_description()
+        self._follow()
+        self._change(videos={**self._description.videos, video: str(Path(path).resolve())})
 
     def set_to_label(self, video: str, frames: Iterable[int]) -> None:
         """Note the frames that are to be labelled."""
-        self._to_label[video] = sorted({int(frame) for frame in frames})
-        self._write_description()
+        self._follow()
+        chosen = sorted({int(frame) for frame in frames})
+        self._change(to_label={**self._description.to_label, video: chosen})
 
     def set_place(self, video: str, box: Sequence[float], facing: str) -> None:
         """Note where a video is tracked, and where the face in that box looks."""
+        self._follow()
         place = (Box(*(int(v) for v in box)), str(facing))
-        if self._places.get(video) != place:
-            self._places[video] = place
-            self._write_description()
+        places = self._description.places
+        if places.get(video) != place:
+            self._change(places={**places, video: place})
 
     def set_labels(
         self, video: str, frame: int, points: Mapping[str, Point], image: np.ndarray | None = None
@@ -170,6 +193,7 @@ class LabelProject:
         ValueError
             When a keypoint is not the project's, or the frame's picture is needed.
         """
+        self._follow()
         odd = [name for name in points if name not in self.keypoints]
         if odd:
             raise ValueError(f"{self.folder}: the project has no keypoint {odd[0]!r}.")
@@ -178,7 +202,6 @@ class LabelProject:
             if image is None:
                 raise ValueError(f"{picture}: expected the frame's picture with its first label.")
             write_picture(picture, image)
-        self._look_again(video)
         frames = self._labels.setdefault(video, {})
         if points:
             frames[int(frame)] = {k: (float(x), float(y)) for k, (x, y) in points.items()}
@@ -192,32 +215,35 @@ class LabelProject:
         Parameters
         ----------
         keypoints : sequence of str
-            All names, in order. Labels of those that are gone are put aside in the video's folder
-            as ``removed-KEYPOINT.csv``.
+            All names, in order; what another window added meanwhile is kept behind them. Labels
+            of those that are gone are put aside in the video's folder as ``removed-KEYPOINT.csv``.
         renamed : mapping of str to str
             From old names to new ones; their labels stay.
         """
-        keypoints = _checked(keypoints)
-        for video in list(self._labels):
-            self._look_again(video)
+        keypoints, before = checked_keypoints(keypoints), self.keypoints
+        self._follow()
+        keypoints += tuple(n for n in self.keypoints if n not in (*before, *keypoints))
+        labels: dict[str, dict[int, dict[str, Point]]] = {}
+        for video, frames in self._labels.items():
+            labels[video] = {}
             gone: dict[str, dict[int, Point]] = {}
-            for frame, points in self._labels[video].items():
-                kept = {}
+            for frame, points in frames.items():
                 for name, point in points.items():
                     new = renamed.get(name, name)
                     if new in keypoints:
-                        kept[new] = point
+                        labels[video].setdefault(frame, {})[new] = point
                     else:
                         gone.setdefault(name, {})[frame] = point
-                self._labels[video][frame] = kept
             for name, points_of in gone.items():
                 self._put_aside(video, name, points_of)
-            self._labels[video] = {f: p for f, p in self._labels[video].items() if p}
-        first = {new: self.origin.get(old, old) for old, new in renamed.items()}
-        self.origin = {k: v for k, v in {**self.origin, **first}.items() if k in keypoints != v}
-        self.keypoints = keypoints
-        self._write_description()
-        for video in list(self._labels):
+        origin = self.origin | {new: self.origin.get(old, old) for old, new in renamed.items()}
+        self._change(
+            keypoints=keypoints,
+            origin={new: old for new, old in origin.items() if new in keypoints and new != old},
+            before={new: old for old, new in renamed.items() if new in keypoints and new != old},
+        )
+        self._labels = labels
+        for video in labels:
             self._write_labels(video)
 
     # -- for training -----------------------------------------------------------------------------
@@ -242,7 +268,7 @@ class LabelProject:
                         hidden[names.index(name)] = not np.isfinite(point[0])
                 picture = self._folder_of(video) / picture_name(frame)
                 source = f"{self.folder.name}/{video}/{picture.name}"
-                place = self._places.get(video)
+                place = self._description.places.get(video)
                 found.append(LabelledFace(read_picture(picture), xy, source, hidden, place=place))
         return found
 
@@ -255,29 +281,27 @@ class LabelProject:
         folder = self._folder_of(video)
         return folder / "hidden.csv", folder / f"CollectedData_{SCORER}.csv"
 
-    def _stamp(self, video: str) -> tuple[tuple[int, int], ...]:
-        found = [path.stat() for path in self._tables(video) if path.is_file()]
-        return tuple((file.st_mtime_ns, file.st_size) for file in found)
-
-    def _look_again(self, video: str) -> None:
+    def _follow(self) -> None:
         """Take up what another window, or DeepLabCut, wrote in the meantime."""
-        if self._stamp(video) != self._stamps.get(video, ()):
-            self._labels[video] = self._read_labels(video)
+        stamp = _stamp(self._path)
+        if stamp and stamp != self._described:
+            self._description, self._described = read_description(self._path), stamp
+        for video in self._description.videos:
+            stamp = _stamp(*self._tables(video))
+            if stamp and stamp != self._stamps.get(video):  # what is gone may only be unplugged
+                self._labels[video], self._stamps[video] = self._read_labels(video), stamp
 
-    def _write_description(self) -> None:
-        content = {
-            "kind": _KIND,
-            "version": _VERSION,
-            "keypoints": list(self.keypoints),
-            "videos": self._videos,
-            "to_label": self._to_label,
-            "origin": self.origin,
-            "places": {video: [*box, facing] for video, (box, facing) in self._places.items()},
-        }
-        _write_text(self._description, json.dumps(content, indent=1, ensure_ascii=False))
-        parts = "".join(f"- {json.dumps(name, ensure_ascii=False)}\n" for name in self.keypoints)
-        config = f"Task: faces\nscorer: {SCORER}\nbodyparts:\n{parts}"
-        _write_text(self.folder / "config.yaml", config)
+    def _change(self, **what: Any) -> None:
+        self._describe(replace(self._description, **what))
+
+    def _describe(self, description: Description) -> None:
+        """Put down what the project is about; only then it is so."""
+        write_description(description, self._path)
+        # What DeepLabCut added to its file stays as long as it can.
+        fits = self._described and description.keypoints == self.keypoints
+        self._description, self._described = description, _stamp(self._path)
+        if not fits:
+            write_config(description.keypoints, self._config)
 
     def _write_labels(self, video: str) -> None:
         frames = sorted(self._labels.get(video, {}).items())
@@ -297,42 +321,21 @@ class LabelProject:
         # Hidden ones first: a crash in between leaves one label more, never one less.
         for path, content in zip(self._tables(video), (hidden, rows), strict=True):
             _write_rows(path, content)
-        self._stamps[video] = self._stamp(video)
+        self._stamps[video] = _stamp(*self._tables(video))
 
     def _put_aside(self, video: str, keypoint: str, points: Mapping[int, Point]) -> None:
-        name = re.sub(r"[^\w.-]", "_", keypoint)
+        name, k = re.sub(r"[^\w.-]", "_", keypoint), 1
         path = self._folder_of(video) / f"removed-{name}.csv"
+        while path.exists():
+            k += 1
+            path = path.with_name(f"removed-{name}-{k}.csv")
         rows = [[frame, *map(_text, point)] for frame, point in sorted(points.items())]
         _write_rows(path, [["frame", "x", "y"], *rows])
 
-    def _read(self) -> None:
-        path = self._description
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["kind"] != _KIND:
-                raise ValueError(f"kind {content['kind']!r}")
-            self.keypoints = _checked(content["keypoints"])
-            self._videos = {str(k): str(v) for k, v in content["videos"].items()}
-            self._to_label = {
-                str(k): [int(frame) for frame in v] for k, v in content["to_label"].items()
-            }
-            self._places = {
-                str(video): (Box(*(int(v) for v in box)), str(facing))
-                for video, (*box, facing) in content.get("places", {}).items()
-            }
-            self.origin = {str(k): str(v) for k, v in content.get("origin", {}).items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: expected the description of a project of labels; found {error}."
-            ) from error
-        for video in self._videos:
-            self._labels[video] = self._read_labels(video)
-
     def _read_labels(self, video: str) -> dict[int, dict[str, Point]]:
         hidden, table = self._tables(video)
-        self._stamps[video] = self._stamp(video)
         # After a crash while keypoints were renamed the tables may still have the old names.
-        known = {old: new for new, old in self.origin.items()} | {k: k for k in self.keypoints}
+        known = self._description.known_as
         found: dict[int, dict[str, Point]] = {}
         for frame, name in (row for row in _read_rows(hidden)[1:] if len(row) == 2):
             if name in known and frame.isdecimal():
@@ -363,24 +366,13 @@ def _place(table: Path, number: int, x: str, y: str) -> Point:
         ) from error
 
 
-def _checked(keypoints: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(str(name).strip() for name in keypoints)
-    odd = [n for n in names if not n or "/" in n or "," in n or names.count(n) > 1]
-    if odd or not names:
-        raise ValueError(
-            "Expected a name for each keypoint, each once, without comma and slash; found "
-            f"{odd[0] if odd else 'none'!r}."
-        )
-    return names
+def _stamp(*paths: Path) -> _Stamp:
+    found = [path.stat() for path in paths if path.is_file()]
+    return tuple((file.st_mtime_ns, file.st_size) for file in found)
 
 
 def _text(value: float) -> str:
     return f"{value:.3f}" if np.isfinite(value) else ""
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[Any]]) -> None:
