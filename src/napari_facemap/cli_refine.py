@@ -70,7 +70,7 @@ def _refine(options: argparse.Namespace) -> int:
             progress=progress, origin={k: v for p in projects for k, v in p.origin.items()},
         )  # fmt: skip
         stopped = go.stopped
-    if _best_step(refined) == 0:
+    if refined.best_step == 0:
         return _nothing_better(refined, model, stopped)
     names = ", ".join(project.folder.resolve().name for project in projects)
     save_refined(refined, model, path, names)
@@ -147,15 +147,6 @@ def _print_row(row: dict[str, Any]) -> None:
     tqdm.write(line)
 
 
-def _best_step(refined: Refined) -> int:
-    """Step whose weights were kept; the last where nothing was measured."""
-    measured = [row for row in refined.history if "score" in row]
-    if not measured:
-        return int(refined.history[-1]["step"])
-    lowest = min(row["score"] for row in measured)
-    return max(int(row["step"]) for row in measured if row["score"] == lowest)
-
-
 def _nothing_better(refined: Refined, model: Model, stopped: bool) -> int:
     if stopped:
         print(f"interrupted before anything better than {model.name} was learnt; nothing is saved")
@@ -171,7 +162,7 @@ def _say_how_it_went(refined: Refined, path: Path, stopped: bool, listed: bool) 
     from napari_facemap.figures import draw_training
 
     draw_training(refined.history, path.with_suffix(".png"))
-    step = _best_step(refined)
+    step = refined.best_step
     if stopped:
         print(f"interrupted after step {refined.history[-1]['step']}: the best so far is kept")
     if refined.before is not None and refined.after is not None:

@@ -101,6 +101,15 @@ class Refined:
     held_out: list[LabelledFace]
     options: TrainingOptions = OPTIONS
 
+    @property
+    def best_step(self) -> int:
+        """Step whose weights were kept; 0 is the model before."""
+        measured = [row for row in self.history if "score" in row]
+        if not measured:
+            return int(self.history[-1]["step"])
+        best = min(measured[::-1], key=lambda row: float(row["score"]))  # the last of the best
+        return int(best["step"])
+
 
 def refine(
     faces: Sequence[LabelledFace],

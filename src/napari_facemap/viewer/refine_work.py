@@ -142,20 +142,12 @@ def fine_tune(plan: Plan, report: Report, progress: Any) -> Made:
         faces, keypoints, model, options=plan.options, device=plan.device, report=report,
         progress=go_on, origin=origin,
     )  # fmt: skip
-    if best_step(refined.history) == 0:
+    if refined.best_step == 0:
         return Made(None, refined, cancelled)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_refined(refined, model, path, ", ".join(project.folder.name for project in projects))
     draw_training(refined.history, path.with_suffix(".png"))
     return Made(path, refined, cancelled)
-
-
-def best_step(history: Sequence[dict[str, Any]]) -> int:
-    """Step whose weights were kept: of the lowest error, or the last where none was measured."""
-    measured = [row for row in history if "score" in row]
-    if not measured:
-        return int(history[-1]["step"])
-    return int(min(measured[::-1], key=lambda row: float(row["score"]))["step"])  # the last best
 
 
 def track_again(
