@@ -93,6 +93,21 @@ def test_one_keypoint_over_the_frames_of_the_list(viewer, labelling, folder):
     assert (labelling.keypoints.frame, placing.current) == (70, "nose(tip)")
 
 
+def test_a_new_keypoint_is_placed_in_labelled_frames_that_were_not_suggested_too(labelling):
+    labelling.frames.go_to(30)
+    click(labelling, 4, 4)
+    labelling.frames.set([0, 70])
+    labelling.frames.go_to(0)
+    placing = labelling.keypoints.placing
+    placing.set_after(NEXT_FRAME)
+    placing.choose("tongue")
+    frames = []
+    for x in (1, 2):
+        click(labelling, x, 9)
+        frames.append(labelling.keypoints.frame)
+    assert frames == [30, 70]
+
+
 def test_without_a_list_the_next_frame_follows(labelling):
     labelling.keypoints.placing.set_after(NEXT_FRAME)
     click(labelling, 4, 4)
@@ -411,7 +426,7 @@ def test_a_list_that_is_not_saved_stays_a_problem(labelling, folder, monkeypatch
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(label_project, "_write_text", full)
+        patched.setattr(label_project, "write_description", full)
         labelling.frames.set([7])
         labelling.retry()
         assert "list of frames is not saved" in labelling.problem
