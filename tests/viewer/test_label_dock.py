@@ -113,6 +113,22 @@ def test_whole_frames_are_ticked(dock):
     assert rows(dock) == [["0", "0.00 s", "✓ 3 of 3"]]
 
 
+def test_a_frame_without_a_new_keypoint_is_not_whole(
+    viewer, add_video, made, make_store, tmp_path
+):
+    add_video(viewer)
+    store = make_store()
+    store.predicted.position[7, :, 4] = np.nan  # the tracker does not see the paw here
+    session_of(viewer).add_keypoints(layer_data(store))
+    dock = made()
+    dock.project.make_project(tmp_path / "p", store.keypoints)
+    dock.session.labelling.frames.go_to(7)
+    dock.keypoints._buttons["accept"].click()
+    assert [row[2] for row in rows(dock)] == ["✓ 4 of 5"]
+    assert dock.skeleton.add_points(["cheek(upper)"])
+    assert [row[2] for row in rows(dock)] == ["4 of 6"]
+
+
 def test_suggestions_are_spread_where_nothing_is_tracked(dock, qtbot):
     dock.frames.wanted.setValue(4)
     dock.frames.run_row.run.click()
@@ -180,6 +196,21 @@ def test_selecting_a_point_makes_it_the_current_one(dock):
     assert layer.mode == "select"
     layer.selected_data = {1}
     assert dock.keypoints.list.currentItem().text(0) == "paw(right)"
+
+
+def test_what_is_hidden_is_the_keypoint_that_is_marked(dock):
+    for x in (10, 30, 50):
+        click(dock, x, 6)
+    layer, placing = dock.session.labelling.keypoints.layer, dock.keypoints._layer.placing
+    layer.selected_data = {0}  # as after a drag
+    placing.next_keypoint()
+    dock.keypoints._buttons["hide"].click()
+    assert states(dock) == {
+        "paw(left)": "● labelled", "paw(right)": "⊘ not visible", "tongue": "● labelled"
+    }  # fmt: skip
+    layer.selected_data = {0, 2}
+    dock.keypoints._buttons["hide"].click()
+    assert set(states(dock).values()) == {"⊘ not visible"}
 
 
 def test_proposed_points_look_different(dock):

@@ -147,6 +147,16 @@ def corrections_in(store: KeypointStore, frame: int) -> dict[str, Point]:
 
 def is_tracked(store: KeypointStore, keypoint: str | None = None) -> bool:
     """Whether a model predicted anything, or a keypoint, in frames all over the video."""
-    which = slice(None) if keypoint is None else store.keypoints.index(keypoint)
+    tracked = tracked_keypoints(store)
+    return bool(tracked.any() if keypoint is None else tracked[store.keypoints.index(keypoint)])
+
+
+def tracked_keypoints(store: KeypointStore) -> np.ndarray:
+    """Which keypoints a model predicted in frames all over the video, (keypoint,) of bool."""
+    tracked = np.zeros(len(store.keypoints), bool)
     some = np.linspace(0, store.n_frames - 1, min(store.n_frames, _LOOKED_AT)).astype(int)
-    return any(np.isfinite(store.prediction(int(f)).position[which]).any() for f in some)
+    for frame in some:
+        tracked |= np.isfinite(store.prediction(int(frame)).position).any(axis=1)
+        if tracked.all():
+            break
+    return tracked

@@ -51,6 +51,7 @@ class FitCurve(QWidget):
         self.plot.setMouseEnabled(False, False)
         self.plot.hideButtons()
         self.plot.setLabel("bottom", "step")
+        self.plot.getAxis("bottom").enableAutoSIPrefix(False)
         corner = (-4, -4 if rises else 4)
         self._legend = self.plot.addLegend(offset=corner, labelTextSize="8pt", colCount=2)
         self._legend.setBrush(None)
@@ -97,5 +98,6 @@ class FitCurve(QWidget):
         # Before anything is learnt scores are far below 0, where nothing is to be seen.
         known = np.concatenate(values)
         best = float(np.max(known, where=np.isfinite(known), initial=0.0))
+        self.plot.setXRange(0, max(steps[-1], 1), padding=0.03)
         self.plot.setYRange(0, max(self._room * self._scale * best, 1), padding=0.05)
         self.setVisible(True)

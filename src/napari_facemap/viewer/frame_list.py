@@ -31,11 +31,18 @@ class FrameList:
 
     def __init__(self, labelling: Labelling) -> None:
         self._labelling = labelling
+        self.forget()
+
+    def forget(self) -> None:
+        """Give up what could not be written."""
         self.problem = ""
+        self._unsaved: list[int] | None = None
 
     @property
     def to_label(self) -> list[int]:
         """Frames of the video that somebody or something proposed to label."""
+        if self._unsaved is not None:
+            return list(self._unsaved)
         project, video = self._labelling.project, self._labelling.video_name
         return [] if project is None or video is None else project.to_label(video)
 
@@ -49,13 +56,15 @@ class FrameList:
         labelling = self._labelling
         if labelling.project is None or labelling.video_name is None:
             return
+        wanted = sorted(set(frames))
         try:
-            labelling.project.set_to_label(labelling.video_name, frames)
+            labelling.project.set_to_label(labelling.video_name, wanted)
         except OSError as error:
+            self._unsaved = wanted
             self.problem = f"The list of frames is not saved: {one_line(error)}"
             show_warning(self.problem)
         else:
-            self.problem = ""
+            self.forget()
         labelling.changed.emit()
 
     def toggle(self, layer: Any = None) -> None:
@@ -101,11 +110,13 @@ class FrameList:
             show_info(f"No frame {what} {'after' if step > 0 else 'before'} this one.")
 
     def after(self, frame: int) -> int | None:
-        """Give the frame to label after one: the next of the list, or without a list of the video."""
-        listed = self.to_label
-        if not listed:
+        """Give the frame to label after one: the next of the list, or without a list of the video.
+
+        A new keypoint is to be placed in frames that have labels too.
+        """
+        if not self.to_label:
             return frame + 1
-        return next((f for f in listed if f > frame), None)
+        return next((f for f in self.listed if f > frame), None)
 
     def begin(self) -> None:
         """Make the first keypoint without a label in this frame the current one."""

@@ -50,9 +50,13 @@ class Placing:
 
     def choose(self, name: str | None) -> None:
         """Make a keypoint the current one."""
-        if name != self.current:
-            self.current = name
-            self._keypoints.show_current()
+        if name == self.current:
+            return
+        self.current = name
+        names, layer = self._keypoints.names, self._keypoints.layer
+        if name in names and layer.selected_data != {names.index(name)}:
+            layer.selected_data = set()  # else H would hide the keypoint selected before
+        self._keypoints.show_current()
 
     def next_keypoint(self, layer: Any = None, step: int = 1) -> None:
         """Make the next keypoint of the list the current one."""

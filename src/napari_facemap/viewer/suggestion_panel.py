@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_facemap.keypoints.corrections import is_tracked
+from napari_facemap.keypoints.corrections import is_tracked, tracked_keypoints
 from napari_facemap.viewer.layers import video_of
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import Session
@@ -55,7 +55,7 @@ class SuggestionPanel(QGroupBox):
         self.table = QTableWidget(0, len(_COLUMNS))
         self.state = QLabel()
         self._frames: list[int] = []  # of the rows
-        self._tracked = False  # whether anything is, in the layer
+        self._tracked = np.zeros(0, bool)  # which of the layer's keypoints are
         self._for: tuple[str, str] | None = None  # project and video of the run that goes on
         self._build()
         self._connect()
@@ -160,13 +160,14 @@ class SuggestionPanel(QGroupBox):
         self.setEnabled(project is not None and labelling.keypoints is not None)
         self._frames = labelling.frames.listed
         keypoints = labelling.keypoints
-        self._tracked = keypoints is not None and is_tracked(keypoints.store)
         labels = {}
         if project is not None and labelling.video_name is not None:
             labels = project.labels(labelling.video_name)
         n_keypoints = len(project.keypoints) if project is not None else 0
         times = keypoints.store.times if keypoints is not None else ()
         names = keypoints.names if keypoints is not None else ()
+        if keypoints is not None:
+            self._tracked = tracked_keypoints(keypoints.store)
         ours = np.isin(names, project.keypoints if project is not None else ())
         self.table.setRowCount(len(self._frames))
         for row, frame in enumerate(self._frames):
@@ -191,10 +192,9 @@ class SuggestionPanel(QGroupBox):
         if keypoints is None or frame >= keypoints.store.n_frames:
             return False
         points = keypoints.store.frame(frame)
-        waiting = ours & ~points.edited
-        if self._tracked:  # what the tracker does not see either may stay without a label
-            waiting &= np.isfinite(points.position[:, 0])
-        return not waiting.any()
+        # What the tracker knows and does not see here either may stay without a label.
+        unseen = self._tracked & ~np.isfinite(points.position[:, 0])
+        return not (ours & ~points.edited & ~unseen).any()
 
     def _write_row(self, row: int, texts: Sequence[str], color: QColor | None) -> None:
         for column, text in enumerate(texts):
