@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Layer
 
-from napari_facemap.viewer.layers import bare, is_video, n_frames_of, time_axis
+from napari_facemap.viewer.layers import bare, is_video, n_frames_of, name_of, time_axis
 
 
 class FrameClock:
@@ -23,23 +24,52 @@ class FrameClock:
         The viewer to follow.
     times : ndarray, shape (time,)
         Seconds of the frames. Need not be regular.
+    video : Layer, optional
+        Whose frames these are.
+    name : str
+        Of the video, to know it by where `video` is not given: several cameras often have as
+        many frames and start at other times.
     """
 
-    def __init__(self, viewer: Any, times: np.ndarray) -> None:
+    def __init__(
+        self, viewer: Any, times: np.ndarray, video: Layer | None = None, name: str = ""
+    ) -> None:
         self.viewer = bare(viewer)
         self.times = np.asarray(times, np.float64)
+        self.name = name
+        self._video: ref[Layer] | None = None
+        if video is not None:
+            self.follow(video)
 
     @property
     def n_frames(self) -> int:
         """Number of frames."""
         return len(self.times)
 
+    def follow(self, video: Layer) -> None:
+        """Take these frames for those of a video layer, whatever its name is."""
+        self._video = ref(bare(video))
+
+    @property
+    def followed(self) -> Layer | None:
+        """Video layer that is known to be the one, while it is in the viewer."""
+        video = self._video() if self._video is not None else None
+        return video if video is not None and video in self.viewer.layers else None
+
     def video_layer(self) -> Layer | None:
-        """Video layer whose frames these are: the first with as many frames, or None."""
-        for layer in self.viewer.layers:
-            if is_video(layer) and n_frames_of(layer) == self.n_frames:
-                return layer
-        return None
+        """Video layer whose frames these are, or None.
+
+        The one that is known, else the one of that name, else the first with as many frames.
+        """
+        video = self.followed
+        if video is not None and n_frames_of(video) == self.n_frames:
+            return video
+        layers = (layer for layer in self.viewer.layers if is_video(layer))
+        fitting = [layer for layer in layers if n_frames_of(layer) == self.n_frames]
+        named = [layer for layer in fitting if name_of(layer) == self.name]
+        if len(named) == 1:
+            self.follow(named[0])  # also when it has another name one day
+        return next(iter(named or fitting), None)
 
     def frame(self) -> int:
         """Frame that is shown; the nearest one where the slider stands beside the video."""

@@ -106,7 +106,7 @@ class KeypointLayer:
         self.viewer = bare(viewer)
         self.layer = bare(layer)
         self.store: KeypointStore = self.layer.metadata[STORE]
-        self.clock = FrameClock(self.viewer, self.store.times)
+        self.clock = FrameClock(self.viewer, self.store.times, name=_video_name(self.store))
         self.threshold = 0.5
         self.placing = Placing(self)
         self._size = usual_size(np.asarray(self.layer.size))
@@ -159,7 +159,7 @@ class KeypointLayer:
         """Show other keypoints of the same video in this layer."""
         self.store = store
         self.layer.metadata[STORE] = store
-        self.clock.times = store.times
+        self.clock.times, self.clock.name = store.times, _video_name(store)
         self.refresh(force=True)
         self.store_changed.emit()
 
@@ -398,3 +398,7 @@ class KeypointLayer:
             show_info(f"No {what} {'after' if step > 0 else 'before'} this frame.")
         else:
             self.clock.go_to_frame(frame)
+
+
+def _video_name(store: KeypointStore) -> str:
+    return str(store.attrs.get("video", ""))

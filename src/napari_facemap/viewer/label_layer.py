@@ -10,8 +10,7 @@ from napari.layers import Image
 
 from napari_facemap.keypoints.corrections import nothing_tracked
 from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
-from napari_facemap.viewer.layers import frame_size, n_frames_of, times_of
-from napari_facemap.viewer.project_video import name_of
+from napari_facemap.viewer.layers import frame_size, n_frames_of, name_of, times_of
 
 if TYPE_CHECKING:
     from napari_facemap.viewer.session import Session
@@ -34,8 +33,8 @@ def keypoints_of(session: Session, video: Image, source: Any) -> KeypointLayer |
     Returns
     -------
     KeypointLayer or None
-        The selected one, else the topmost. Layers whose keypoints were tracked in another video
-        that is open do not count.
+        The selected one, else the topmost. Layers of keypoints of another video that is open
+        do not count, also where both have one name.
     """
     name = _name(source)
     others = {name_of(layer) for layer in session.viewer.layers} - {name}
@@ -43,6 +42,7 @@ def keypoints_of(session: Session, video: Image, source: Any) -> KeypointLayer |
         keypoints
         for keypoints in session.keypoint_layers
         if keypoints.store.n_frames == n_frames_of(video)
+        and keypoints.clock.followed in (None, video)
         and keypoints.store.attrs.get("video") not in others
     ]
     active = session.active()
@@ -57,6 +57,7 @@ def new_keypoints(
     data, attributes, kind = layer_data(store, f"{video.name} labels")
     attributes |= {"scale": video.scale[-2:], "translate": video.translate[-2:]}
     keypoints = session.add_keypoints((data, attributes, kind))
+    keypoints.clock.follow(video)
     keypoints.resize(float(np.maximum(_SIZE * frame_size(video)[0], _SMALLEST)))
     return keypoints
 

@@ -139,10 +139,13 @@ class Labelling:
         self._detach()
         self.video_name = self._source = None
         self._unsaved.clear()
-        self._problem = self.frames.problem = ""
+        self._problem = ""
+        self.frames.forget()
 
     def _attach(self, keypoints: KeypointLayer) -> None:
         self.keypoints = keypoints
+        if self.video is not None:
+            keypoints.clock.follow(self.video)
         keypoints.touched.connect(self._on_touched)
         keypoints.taken_back.connect(self._on_taken_back)
         keypoints.store_changed.connect(self._on_store)

@@ -93,6 +93,12 @@ def video_of(layer: Layer) -> Any:
     return ArrayVideo(data, times=times_of(layer), name=layer.name)
 
 
+def name_of(layer: Layer) -> str:
+    """Name of a layer's video, as keypoints that were tracked on it have it in their attributes."""
+    video = layer.metadata.get(VIDEO)
+    return str(video.name) if video is not None else layer.name
+
+
 def recordings_of(layers: Any) -> list[Recording]:
     """Neural recordings that came with layers (a sample's simulated activity), each once."""
     found: list[Recording] = []

@@ -189,7 +189,7 @@ class MotionDock(QWidget):
         self.energy.setEnabled(video is not None)
         if video is not None:
             self._choose_keypoints(video)
-            self.session.plot.set_clock(FrameClock(self.viewer, times_of(video)))
+            self.session.plot.set_clock(FrameClock(self.viewer, times_of(video), video))
 
     def _choose_keypoints(self, video: Image) -> None:
         """Take keypoints of as many frames, where there are some."""
@@ -245,7 +245,7 @@ class MotionDock(QWidget):
         self.regions.fit.setText("\n".join(in_words(n, fit) + how for n, fit in fits.items()))
 
     def _fits(self, video: Image) -> dict[str, Any]:
-        frame = FrameClock(self.viewer, times_of(video)).frame()
+        frame = FrameClock(self.viewer, times_of(video), video).frame()
         if not self._is_live and self.results.result is not None:
             return measured_at(self.results.result.traces, frame)
         if self._preview is None:
@@ -322,7 +322,7 @@ class MotionDock(QWidget):
         if n:
             self.session.motion = result
             times = result.traces["time"].values
-            self.session.plot.set_clock(FrameClock(self.viewer, times))
+            self.session.plot.set_clock(FrameClock(self.viewer, times, video))
             self.results.show_result(result, self.regions.views if video is not None else [])
         self.follow()
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image
 
 from napari_facemap.files.label_import import same_picture
 from napari_facemap.files.label_project import LabelProject
-from napari_facemap.viewer.layers import VIDEO
 
 
 def name_in(project: LabelProject, layer: Image, source: Any) -> str:
@@ -44,9 +43,3 @@ def _shows(project: LabelProject, name: str, source: Any) -> bool:
     if frames[-1] >= source.shape[0]:
         return False
     return same_picture(project.picture(name, frames[0]), source[frames[0]])
-
-
-def name_of(layer: Layer) -> str:
-    """Name of a layer's video, as keypoints that were tracked on it have it in their attributes."""
-    video = layer.metadata.get(VIDEO)
-    return str(video.name) if video is not None else layer.name

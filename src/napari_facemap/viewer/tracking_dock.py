@@ -232,7 +232,7 @@ class TrackingDock(QWidget):
         """
         from napari_facemap.keypoints.store import KeypointStore
 
-        earlier = self._earlier(poses)
+        earlier = self._earlier(poses, video)
         if earlier is not None and complete and self.keep_edits.isChecked():
             earlier.set_store(earlier.store.with_predictions(poses))
             return earlier
@@ -240,13 +240,21 @@ class TrackingDock(QWidget):
         data, attributes, kind = layer_data(KeypointStore(poses), name)
         if video is not None:
             attributes |= {"scale": video.scale[-2:], "translate": video.translate[-2:]}
-        return self.session.add_keypoints((data, attributes, kind))
+        keypoints = self.session.add_keypoints((data, attributes, kind))
+        if video is not None:
+            keypoints.clock.follow(video)
+            keypoints.refresh(force=True)
+        return keypoints
 
-    def _earlier(self, poses: xr.Dataset) -> KeypointLayer | None:
-        """Keypoint layer that was tracked from the same video before."""
+    def _earlier(self, poses: xr.Dataset, video: Layer | None) -> KeypointLayer | None:
+        """Keypoint layer that was tracked from the same video before.
+
+        Videos of two cameras may have one name and be as long.
+        """
         for keypoints in reversed(self.session.keypoint_layers):
             attrs = keypoints.store.attrs
             same = attrs.get("video") == poses.attrs.get("video") is not None
+            same &= keypoints.clock.followed in (None, video)
             if same and keypoints.store.n_frames == poses.sizes["time"]:
                 return keypoints
         return None
