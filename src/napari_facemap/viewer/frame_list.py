@@ -59,7 +59,7 @@ class FrameList:
         wanted = sorted(set(frames))
         try:
             labelling.project.set_to_label(labelling.video_name, wanted)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._unsaved = wanted
             self.problem = f"The list of frames is not saved: {one_line(error)}"
             show_warning(self.problem)
