@@ -303,6 +303,22 @@ def test_a_deeplabcut_project_is_taken_over(viewer, made, tmp_path, yes, qtbot):
     assert "Took over 2 labelled frames" in dock.project.run_row.text.text()
 
 
+def test_an_import_that_fails_leaves_the_project_open(dock, tmp_path, qtbot):
+    project = dock.session.labelling.project
+    write_deeplabcut(tmp_path / "reach")
+    for table in (tmp_path / "reach").rglob("CollectedData_*"):
+        table.write_text("nothing of the kind")
+    with qtbot.waitSignal(dock.project.run_row.busy, check_params_cb=_is_over, timeout=30_000):
+        dock.project.start_import(tmp_path / "reach")
+    assert dock.session.labelling.project.folder == project.folder
+    assert dock.session.labelling.keypoints is not None
+    assert "CollectedData" in dock.project.run_row.text.text()
+
+
+def _is_over(busy):
+    return not busy
+
+
 def write_deeplabcut(folder):
     from napari_facemap.files.label_pictures import write_picture
 

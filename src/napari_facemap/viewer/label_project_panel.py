@@ -55,6 +55,7 @@ class LabelProjectPanel(QGroupBox):
         self.retry = QPushButton("Save again")
         self.show_again = QPushButton("Show the labels again")
         self.run_row = RunRow("Import", "frames")
+        self._before: Path | None = None  # project that was open when an import began
         self._build()
         self.video.chosen.connect(self._on_video)
         self.labelling.changed.connect(self.refresh)
@@ -93,6 +94,7 @@ class LabelProjectPanel(QGroupBox):
         self.run_row.hide()
         self.run_row.busy.connect(self._on_busy)
         self.run_row.finished.connect(self._on_imported)
+        self.run_row.failed.connect(self._on_import_failed)
         buttons = QHBoxLayout()
         buttons.addWidget(self.new, stretch=1)
         buttons.addWidget(self.open, stretch=1)
@@ -136,7 +138,7 @@ class LabelProjectPanel(QGroupBox):
             if not (folder / "project.json").is_file() and is_deeplabcut(folder):
                 self._offer_import(folder)
             else:
-                self.labelling.open_project(folder)
+                self._open(folder)
         except (OSError, ValueError) as error:
             self._say(one_line(error))
 
@@ -172,6 +174,8 @@ class LabelProjectPanel(QGroupBox):
             self._start_import(project.folder, Path(folder))
 
     def _start_import(self, ours: Path, folder: Path, keypoints: tuple[str, ...] = ()) -> None:
+        opened = self.labelling.project
+        self._before = opened.folder if opened is not None else None
         self.labelling.close()  # so that nobody writes to it meanwhile
         self.run_row.start(partial(_import, ours, folder, keypoints), "Reading …")
 
@@ -182,7 +186,8 @@ class LabelProjectPanel(QGroupBox):
 
     def _on_imported(self, result: tuple[Path, Imported]) -> None:
         folder, found = result
-        self.labelling.open_project(folder)
+        if not self._open(folder):
+            return
         text = f"Took over {found.n_frames} labelled frames."
         if not found.complete:
             text += " Stopped before the end."
@@ -191,6 +196,18 @@ class LabelProjectPanel(QGroupBox):
         if found.left_out:
             text += f" Left out {len(found.left_out)} pictures without a frame number."
         self.run_row.show_text(text)
+
+    def _on_import_failed(self, text: str) -> None:
+        if self._before is not None and self._open(self._before):
+            self._say(text)
+
+    def _open(self, folder: Path) -> bool:
+        try:
+            self.labelling.open_project(folder)
+        except (OSError, ValueError) as error:
+            self._say(one_line(error))
+            return False
+        return True
 
     def _on_show_folder(self) -> None:
         if self.labelling.project is not None:

@@ -27,6 +27,8 @@ class RunRow(QWidget):
 
     finished = Signal(object)
     """What the work returned, also when it was cancelled."""
+    failed = Signal(str)
+    """Why the work failed, which is shown already."""
     busy = Signal(bool)
     """Work has begun (True), or is over."""
 
@@ -112,6 +114,7 @@ class RunRow(QWidget):
     def _on_failed(self, text: str) -> None:
         self._end()
         self.show_error(text)
+        self.failed.emit(text)
 
     def _end(self) -> None:
         self.task = None
