@@ -104,3 +104,23 @@ def test_a_frame_that_is_badly_tracked_is_learnt(faces, few_mice):
     assert [len(refined.kept), len(refined.held_out)] == [8, 2]
     assert refined.after["median"] < 0.8 * refined.before["median"]
     assert [row["step"] for row in refined.history] == [0, 12, 24]
+
+
+def test_errors_before_are_those_of_the_keypoints_that_were_known(faces, few_mice):
+    """Where a model put a point that it never heard of says nothing of how good it was."""
+    names = (*KEYPOINTS, "cheek(upper)")
+    wider = [
+        replace(
+            face,
+            xy=np.column_stack([face.xy, np.nanmean(face.xy, axis=1)]),
+            hidden=np.append(face.hidden, False),
+        )
+        for face in faces
+    ]
+    stopped = refine(wider, names, load_model(), device="cpu", progress=lambda *_: False)
+    assert "cheek" not in stopped.before["groups"]
+    assert "cheek(upper)" not in stopped.before["per_keypoint"]
+    assert stopped.before["score"] == pytest.approx(stopped.history[0]["score"], abs=1.0)
+    assert {"cheek"} | stopped.before["groups"].keys() == stopped.after["groups"].keys()
+    p95 = refine(faces, KEYPOINTS, load_model(), device="cpu", progress=lambda *_: False).before
+    assert stopped.before["p95"] == pytest.approx(p95["p95"], abs=0.1)

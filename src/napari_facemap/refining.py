@@ -85,7 +85,8 @@ class Refined:
         A row an epoch: step, training loss, and errors on the frames held out; the first is of
         the model before.
     before, after : dict or None
-        Errors on the frames held out, see `summary`; None where none were.
+        Errors on the frames held out, see `summary`; None where none were. `before` is of the
+        keypoints that the model before knew.
     kept, held_out : list of LabelledFace
         Frames learnt from, and frames measured on.
     options : TrainingOptions
@@ -190,7 +191,7 @@ def refine(
     else:
         refined = halved(network)
     return Refined(
-        refined, keypoints, history, _errors(start, measured, keypoints),
+        refined, keypoints, history, _errors(start, measured, keypoints, model.keypoints),
         _errors(refined, measured, keypoints), kept, measured, options,
     )  # fmt: skip
 
@@ -373,6 +374,18 @@ def _layout(network: Network) -> dict[str, Any]:
 
 
 def _errors(
-    network: Network, faces: Sequence[LabelledFace], keypoints: Sequence[str]
+    network: Network,
+    faces: Sequence[LabelledFace],
+    keypoints: Sequence[str],
+    known: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    return summary(read_faces(network, faces, keypoints).errors, keypoints) if faces else None
+    """Errors of the keypoints that a network knew; its score counts new ones as well."""
+    if not faces:
+        return None
+    errors = read_faces(network, faces, keypoints).errors
+    every = summary(errors, keypoints)
+    if known is not None:  # where points that it never heard of were put says nothing
+        errors[:, [name not in known for name in keypoints]] = np.nan
+    if not np.isfinite(errors).any():
+        return every
+    return {**summary(errors, keypoints), "score": every["score"]}

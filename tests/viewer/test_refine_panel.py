@@ -357,5 +357,8 @@ def test_parts_and_outcomes_in_words():
     assert "did not become better" not in outcome_in_words(worse, better, 1)
     assert "did not become better" in outcome_in_words(better, worse, 1)
     assert "1 frame kept aside: 5.0 % before, 3.0 % now" in outcome_in_words(worse, better, 1)
+    new = {**worse, "per_keypoint": {}}
+    assert f"New: {NAMES[0]} 3.0 %, " in outcome_in_words(new, better, 1)
+    assert "New:" not in outcome_in_words(worse, better, 1)
     assert outcome_table(None, None) == ""
     assert "none was kept aside" in outcome_in_words(None, None, 0)

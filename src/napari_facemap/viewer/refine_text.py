@@ -82,6 +82,11 @@ def outcome_in_words(
         f"Median error on {frames} kept aside: {before['median']:.1f} % before, "
         f"{after['median']:.1f} % now, of the distance from eye to nose."
     )
+    old = before.get("per_keypoint", {})
+    new = {k: error for k, error in after.get("per_keypoint", {}).items() if k not in old}
+    if new:
+        errors = ", ".join(f"{name} {_percent(error)}" for name, error in new.items())
+        text += f" New: {errors}."
     if after["score"] >= before["score"]:
         text += " It did not become better there: label more frames, and other ones."
     return text
