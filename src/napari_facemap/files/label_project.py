@@ -193,7 +193,7 @@ class LabelProject:
         ValueError
             When a keypoint is not the project's, or the frame's picture is needed.
         """
-        self._follow()
+        self._follow(video)
         odd = [name for name in points if name not in self.keypoints]
         if odd:
             raise ValueError(f"{self.folder}: the project has no keypoint {odd[0]!r}.")
@@ -221,7 +221,7 @@ class LabelProject:
             From old names to new ones; their labels stay.
         """
         keypoints, before = checked_keypoints(keypoints), self.keypoints
-        self._follow()
+        self._follow(*self._labels)
         keypoints += tuple(n for n in self.keypoints if n not in (*before, *keypoints))
         labels: dict[str, dict[int, dict[str, Point]]] = {}
         for video, frames in self._labels.items():
@@ -281,12 +281,17 @@ class LabelProject:
         folder = self._folder_of(video)
         return folder / "hidden.csv", folder / f"CollectedData_{SCORER}.csv"
 
-    def _follow(self) -> None:
-        """Take up what another window, or DeepLabCut, wrote in the meantime."""
+    def _follow(self, *videos: str) -> None:
+        """Take up what another window, or DeepLabCut, wrote in the meantime.
+
+        Of the labels those of `videos`, or where the description is another now all: on the
+        network, looking at the files of many videos with each click would take long.
+        """
         stamp = _stamp(self._path)
         if stamp and stamp != self._described:
             self._description, self._described = read_description(self._path), stamp
-        for video in self._description.videos:
+            videos = tuple(self._description.videos)
+        for video in videos:
             stamp = _stamp(*self._tables(video))
             if stamp and stamp != self._stamps.get(video):  # what is gone may only be unplugged
                 self._labels[video], self._stamps[video] = self._read_labels(video), stamp
