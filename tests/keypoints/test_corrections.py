@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_facemap.keypoints.corrections import (
-    corrections_in,
     nothing_tracked,
     with_corrections,
 )
@@ -40,13 +39,13 @@ def test_corrections_are_laid_over_without_a_log(store):
     store.place(1, {"a": (1, 1)})
     store.place(2, {"a": (2, 2), "b": (3, 3)})
     new = with_corrections(store, NAMES, {2: {"c": (9, 8), "a": HIDDEN}})
-    found = corrections_in(new, 2)
+    found = new.corrections(2)
     assert found["c"] == (9, 8)
     assert np.isnan(found["a"]).all()
     assert set(found) == {"a", "c"}
-    assert corrections_in(new, 1) == {"a": (1, 1)}
+    assert new.corrections(1) == {"a": (1, 1)}
     assert not new.can_undo
-    assert corrections_in(store, 2) == {"a": (2, 2), "b": (3, 3)}  # as it was
+    assert store.corrections(2) == {"a": (2, 2), "b": (3, 3)}  # as it was
     # Taking a correction back shows what was predicted.
     new.restore(2)
     np.testing.assert_array_equal(new.frame(2).position, store.prediction(2).position)
@@ -57,7 +56,7 @@ def test_keypoints_are_added_renamed_and_removed(store):
     store.place(0, {"a": (1, 1), "b": (2, 2), "c": (3, 3)})
     new = with_corrections(store, ("d", "B", "a"), {}, {"b": "B"})
     assert new.keypoints == ("d", "B", "a")
-    assert corrections_in(new, 0) == {"B": (2, 2), "a": (1, 1)}
+    assert new.corrections(0) == {"B": (2, 2), "a": (1, 1)}
     np.testing.assert_array_equal(
         new.prediction(3).position[1:], store.prediction(3).position[1::-1]
     )
@@ -91,7 +90,7 @@ def test_what_is_laid_on_is_what_is_there(corrections):
     new = with_corrections(nothing_tracked(NAMES, np.arange(6.0)), NAMES, corrections)
     assert new.edited_frames == sorted(corrections)
     for frame, points in corrections.items():
-        found = corrections_in(new, frame)
+        found = new.corrections(frame)
         assert found.keys() == points.keys()
         for name, point in points.items():
             np.testing.assert_array_equal(found[name], point)

@@ -130,6 +130,14 @@ class Corrected:
             points.expected_error[points.edited | points.proposed] = np.nan
         return points
 
+    def corrections(self, frame: int) -> dict[str, Point]:
+        """What a person says of one frame: places by keypoint, NaN where one is hidden.
+
+        Much quicker than `frame`, for those who ask for many frames.
+        """
+        self._check_frame(frame)
+        return {self.keypoints[i]: point for i, point in sorted(self._edits.of(frame).items())}
+
     def prediction(self, frame: int) -> FramePoints:
         """Keypoints of one frame as they were predicted: not cleaned, proposed or corrected."""
         self._check_frame(frame)

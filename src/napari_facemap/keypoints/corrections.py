@@ -105,7 +105,7 @@ def _gone_over(
     """Corrections, under the new names, of frames in which some go over to another keypoint."""
     found = {}
     for frame in store.edited_frames if met else ():
-        points = corrections_in(store, frame)
+        points = store.corrections(frame)
         if met & points.keys():
             stay = {renamed.get(n, n): point for n, point in points.items() if n not in met}
             found[frame] = {**stay, **{renamed[n]: p for n, p in points.items() if n in met}}
@@ -134,15 +134,6 @@ def _propose_again(store: KeypointStore, new: KeypointStore, names: Sequence[str
     confidence = np.array([p.confidence for p in points])
     known = [k for k, name in enumerate(names) if name in new.keypoints and proposed[:, k].any()]
     new.propose(frames, [names[k] for k in known], position[:, :, known], confidence[:, known])
-
-
-def corrections_in(store: KeypointStore, frame: int) -> dict[str, Point]:
-    """What a person says of one frame: places by keypoint, NaN where one is hidden."""
-    points = store.frame(frame)
-    return {
-        store.keypoints[k]: (float(points.position[k, 0]), float(points.position[k, 1]))
-        for k in np.flatnonzero(points.edited)
-    }
 
 
 def is_tracked(store: KeypointStore, keypoint: str | None = None) -> bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info, show_warning
 
-from napari_facemap.keypoints.corrections import corrections_in
 from napari_facemap.viewer.placing import NEXT_KEYPOINT
 from napari_facemap.viewer.tasks import one_line
 
@@ -125,6 +124,6 @@ class FrameList:
             return
         placing = keypoints.placing
         if placing.after == NEXT_KEYPOINT or placing.current not in project.keypoints:
-            done = corrections_in(keypoints.store, keypoints.frame)
+            done = keypoints.store.corrections(keypoints.frame)
             waiting = [name for name in project.keypoints if name not in done]
             placing.choose((waiting or project.keypoints)[0])

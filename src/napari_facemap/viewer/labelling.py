@@ -20,7 +20,6 @@ from psygnal import Signal
 from napari_facemap.files.label_project import LabelProject, Point
 from napari_facemap.files.set_aside import set_aside
 from napari_facemap.keypoints.corrections import (
-    corrections_in,
     is_tracked,
     names_after,
     with_corrections,
@@ -178,7 +177,7 @@ class Labelling:
         for frame, labels in project.labels(self.video_name).items():
             if frame >= store.n_frames:
                 continue
-            before = corrections_in(store, frame)
+            before = store.corrections(frame)
             mine = {name: point for name, point in before.items() if name in ours}
             if not _alike(mine, labels):
                 laid[frame] = {**{n: p for n, p in before.items() if n not in ours}, **labels}
@@ -216,7 +215,7 @@ class Labelling:
         assert self.keypoints is not None
         store = self.keypoints.store
         labels = self.project.labels(self.video_name).items()
-        bare = {f: p for f, p in labels if f < store.n_frames and not corrections_in(store, f)}
+        bare = {f: p for f, p in labels if f < store.n_frames and not store.corrections(f)}
         self._show(bare, {})
         self.changed.emit()
 
@@ -259,7 +258,7 @@ class Labelling:
         if set(store.keypoints) <= set(self.project.keypoints):
             return found
         ours = set(self.project.keypoints)
-        return [frame for frame in found if ours & set(corrections_in(store, frame))]
+        return [frame for frame in found if ours & set(store.corrections(frame))]
 
     def add_corrected(self, frames: Iterable[int] | None = None) -> int:
         """Take corrected frames into the project (all, by default); gives how many."""
@@ -320,7 +319,7 @@ class Labelling:
     def _write_frame(
         self, project: LabelProject, video: str, keypoints: KeypointLayer, frame: int
     ) -> None:
-        points = corrections_in(keypoints.store, frame)
+        points = keypoints.store.corrections(frame)
         unknown = [name for name in points if name not in project.keypoints]
         points = {name: point for name, point in points.items() if name in project.keypoints}
         known = project.labels(video)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_info
 
-from napari_facemap.keypoints.corrections import corrections_in
-
 if TYPE_CHECKING:
     from napari_facemap.viewer.keypoint_layer import KeypointLayer
 
@@ -92,7 +90,7 @@ class Placing:
             return
         names = self._names()
         at = names.index(self.current) if self.current in names else -1
-        done = corrections_in(keypoints.store, frame)
+        done = keypoints.store.corrections(frame)
         waiting = [n for n in (*names[at + 1 :], *names[: max(at, 0)]) if n not in done]
         if waiting:
             self.choose(waiting[0])
@@ -148,11 +146,11 @@ class Placing:
         if frame is None:
             show_info("No frame before this one is labelled.")
             return
-        self._copy(corrections_in(keypoints.store, frame), frame)
+        self._copy(keypoints.store.corrections(frame), frame)
 
     def _copy(self, places: dict[str, tuple[float, float]], source: int) -> None:
         keypoints = self._keypoints
-        done = corrections_in(keypoints.store, keypoints.frame)
+        done = keypoints.store.corrections(keypoints.frame)
         new = {n: p for n, p in places.items() if n not in done and n in self._names()}
         if not new:
             show_info(f"Nothing to copy from frame {source}.")
