@@ -366,3 +366,10 @@ def test_a_name_that_was_taken_back_has_no_other_origin(project):
     project.set_keypoints(("eye(back)", "nose(tip)", "hand"), {"paw": "hand"})
     project.set_keypoints(KEYPOINTS, {"hand": "paw"})
     assert project.origin == {}
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    project = LabelProject(tmp_path / "50%d [x] ü", KEYPOINTS)
+    video = project.add_video("mouse.mp4")
+    project.set_labels(video, 3, {"paw": (1, 2)}, GREY)
+    np.testing.assert_array_equal(again(project).picture(video, 3), GREY)

@@ -25,7 +25,12 @@ def frame_of(picture: str) -> int | None:
 
 def write_picture(path: Path, image: np.ndarray) -> None:
     """Write a grey picture, shape (rows, columns), to the bit."""
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="image2") as file:
+    # Through a file of our own: in a name FFmpeg would take %d for a number.
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as picture,
+        av.open(picture, "w", format="image2pipe") as file,
+    ):
         stream = file.add_stream("png", rate=1)
         stream.pix_fmt = "gray"
         stream.height, stream.width = image.shape
