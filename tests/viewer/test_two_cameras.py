@@ -57,6 +57,16 @@ def test_what_follows_tracking_works_on_that_camera(viewer, cameras, tracked):
         assert video_to_refine(session) is camera
 
 
+def test_undo_is_of_the_camera_that_is_labelled(viewer, cameras, tracked, tmp_path):
+    session = session_of(viewer)
+    session.labelling.open_project(tmp_path / "project", tracked[0].names)
+    session.labelling.use_video(cameras[0])
+    viewer.layers.selection.active = cameras[0]  # whose points lie below the other's
+    assert session.active() is tracked[0]
+    viewer.layers.selection.active = tracked[1].layer
+    assert session.active() is tracked[1]
+
+
 def test_labels_are_of_the_frame_that_is_shown(viewer, cameras, tmp_path):
     labelling = session_of(viewer).labelling
     labelling.open_project(tmp_path / "project", ("a",))

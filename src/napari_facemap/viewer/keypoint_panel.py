@@ -30,6 +30,7 @@ from napari_facemap.viewer.color_dot import dot
 from napari_facemap.viewer.keypoint_layer import KeypointLayer
 from napari_facemap.viewer.placing import AFTER
 from napari_facemap.viewer.session import Session
+from napari_facemap.viewer.target import keypoints_to_refine
 
 _LABELLED, _HIDDEN, _PROPOSED, _PREDICTED, _NOTHING = (
     "● labelled",
@@ -163,7 +164,7 @@ class KeypointPanel(QGroupBox):
     @property
     def keypoints(self) -> KeypointLayer | None:
         """Keypoint layer that is labelled, else the one in use."""
-        return self.labelling.keypoints or self.session.active()
+        return keypoints_to_refine(self.session)
 
     # -- what is shown ----------------------------------------------------------------------------
 
@@ -227,7 +228,7 @@ class KeypointPanel(QGroupBox):
             self.list.setCurrentItem(item)
             self.list.scrollToItem(item)
         else:
-            self.list.clearSelection()
+            self.list.setCurrentItem(None)  # so that a click on any of them chooses it
         for widget in (self.list, self.after, self.names, self.point_size):
             widget.blockSignals(False)
 

@@ -93,10 +93,13 @@ class Session:
         return self._keypoints.get(bare(layer)) if layer is not None else None
 
     def active(self) -> KeypointLayer | None:
-        """Keypoint layer that is selected, else the topmost one, else None."""
+        """Keypoint layer that is selected, else that is labelled, else the topmost, else None."""
         selected = self.keypoints_of(self.viewer.layers.selection.active)
         if selected is not None:
             return selected
+        labelled = self.labelling.keypoints
+        if labelled is not None and labelled.layer in self._keypoints:
+            return labelled
         for layer in reversed(self.viewer.layers):
             if layer in self._keypoints:
                 return self._keypoints[layer]
