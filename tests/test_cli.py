@@ -77,6 +77,7 @@ def test_several_videos_go_beside_themselves_or_into_a_folder(video, model, tmp_
     ("arguments", "words"),
     [
         (["info", "nowhere.mp4"], "nowhere.mp4: no such file"),
+        (["info", "nothing"], "nothing: neither a file nor a model; the models are mouse-face"),
         (["track", "nowhere.mp4"], "nowhere.mp4: no such file"),
         (["track", "VIDEO", "--model", "nothing"], "nothing"),
         (["track", "VIDEO", "--model", "MODEL", "--box", "5", "5", "2", "2"], "box"),

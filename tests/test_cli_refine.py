@@ -164,7 +164,7 @@ def test_a_file_of_ones_own_is_written_with_its_curve(project, start, tmp_path):
         (["PROJECT", "--from", "nothing"], "No keypoint model 'nothing'"),
         (["PROJECT", "--output", "a.pt"], ".safetensors"),
         (["PROJECT", "--steps", "0"], "at least 1"),
-        (["UNLABELLED"], "found none. Label some"),
+        (["UNLABELLED"], "bare: expected labelled frames to learn from; found none. Label some"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(project, tmp_path, capsys, arguments, words):
@@ -172,7 +172,7 @@ def test_bad_input_is_one_line_and_code_2(project, tmp_path, capsys, arguments, 
     places = {"PROJECT": project(2), "UNLABELLED": project(0, "bare"),
               "EMPTY": str(tmp_path / "empty")}  # fmt: skip
     assert main(["refine", *[places.get(a, a) for a in arguments]]) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("napari-f")]
-    assert len(said) == 1
-    assert words in said[0]
+    (said,) = capsys.readouterr().err.splitlines()  # found out before anything is begun
+    assert said.startswith("napari-facemap: ")
+    assert words in said
     assert json.loads((tmp_path / "mouse" / "project.json").read_text())["keypoints"] == [*NAMES]

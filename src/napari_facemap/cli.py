@@ -91,8 +91,12 @@ def _info(options: argparse.Namespace) -> int:
     from napari_facemap.video.video import open_video
 
     path = Path(options.what)
-    if path.suffix == ".safetensors" or (not path.exists() and _is_model(options.what)):
+    if path.suffix == ".safetensors" or (not path.exists() and options.what in _models()):
         return _model_info(options.what)
+    if not path.suffix and not path.exists():  # somebody meant a model
+        raise ValueError(
+            f"{path}: neither a file nor a model; the models are {', '.join(_models())}."
+        )
     with open_video(options.what) as video:
         n_frames, height, width = video.shape
         last = video.times[-1] if n_frames else 0.0
@@ -108,10 +112,10 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
-def _is_model(name: str) -> bool:
+def _models() -> list[str]:
     from napari_facemap.keypoints.models import list_models
 
-    return name in list_models()
+    return list_models()
 
 
 def _model_info(name: str) -> int:

@@ -56,7 +56,14 @@ def _refine(options: argparse.Namespace) -> int:
     path = _path(options)
     model = load_model(options.model)
     keypoints = tuple(dict.fromkeys(name for p in projects for name in p.keypoints))
+    how = _options(options, model)
     faces = faces_of(projects, keypoints)
+    if not faces:
+        folders = ", ".join(str(folder) for folder in options.projects)
+        raise ValueError(
+            f"{folders}: expected labelled frames to learn from; found none. Label some in napari "
+            "(Label and refine)."
+        )
     _say_what_is_learnt(projects, keypoints, faces, model)
     with ProgressBar("refining", "step") as bar, Interruptible() as go:
 
@@ -66,7 +73,7 @@ def _refine(options: argparse.Namespace) -> int:
 
         refined = refine(
             faces, keypoints, model,
-            options=_options(options, model), device=options.device, report=_print_row,
+            options=how, device=options.device, report=_print_row,
             progress=progress, origin={k: v for p in projects for k, v in p.origin.items()},
         )  # fmt: skip
         stopped = go.stopped

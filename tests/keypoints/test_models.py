@@ -162,6 +162,13 @@ def test_a_file_that_was_cut_off_is_refused_in_one_line(tmp_path):
             load_model(tmp_path / f"{length}.pt")
 
 
+def test_what_is_no_model_by_its_name_is_refused_in_plain_words(tmp_path):
+    path = tmp_path / "mouse.mp4"
+    path.write_bytes(b"a video")
+    with pytest.raises(ModelError, match=r"expected a model's \.safetensors.*found \.mp4"):
+        load_model(path)
+
+
 @given(st.binary(max_size=60))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_other_file_is_refused_in_one_line(tmp_path, content):

@@ -78,8 +78,12 @@ def read_description(path: Path) -> Description:
             {str(k): str(v) for k, v in content.get("before", {}).items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, json.JSONDecodeError):
+            found = f"no JSON (line {error.lineno}: {error.msg})"
         raise ValueError(
-            f"{path}: expected the description of a project of labels; found {error}."
+            f"{path}: expected the description of a project of labels; found {found}. Put a whole "
+            "copy of this file back; the labels beside it are in files of their own."
         ) from error
 
 

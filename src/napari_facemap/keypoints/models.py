@@ -160,9 +160,14 @@ def load_model(model: str | Path | None = None) -> Model:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
     if path.suffix == ".safetensors":
         state, keypoints, card = _read_safetensors(path)
-    else:
+    elif path.suffix in (".pt", ".pth"):
         state, keypoints = _read_facemap(path)
         card = {}
+    else:
+        raise ModelError(
+            f"{path}: expected a model's .safetensors, or Facemap's facemap_model_state.pt; found "
+            f"{path.suffix or 'a file without an ending'}."
+        )
     try:
         network: PointNetwork | KeypointNetwork
         if is_point_network(state):
