@@ -46,5 +46,5 @@ def test_missing_and_binary_files(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         read_traces(tmp_path / "none.csv")
     (tmp_path / "b.csv").write_bytes(bytes(range(256)))
-    with pytest.raises(ValueError, match="b.csv"):
+    with pytest.raises(ValueError, match=r"b\.csv"):
         read_traces(tmp_path / "b.csv")
