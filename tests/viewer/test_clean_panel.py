@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -127,3 +129,39 @@ def test_without_keypoints_it_says_so(panel, qtbot):
     click(qtbot, panel.run_row.run)
     assert "Track a video" in panel.run_row.text.text()
     assert not panel.plot.isVisible()
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Cleaning waits until this is set."""
+    import napari_facemap.keypoints.cleaning as module
+
+    gate, usual = threading.Event(), module.clean
+
+    def wait(*args, **options):
+        gate.wait(10)
+        return usual(*args, **options)
+
+    monkeypatch.setattr(module, "clean", wait)
+    return gate
+
+
+def test_what_was_cancelled_changes_nothing(panel, qtbot, gate):
+    (keypoints,) = panel.session.keypoint_layers
+    click(qtbot, panel.run_row.run)
+    click(qtbot, panel.run_row.cancel)
+    gate.set()
+    qtbot.waitUntil(lambda: not panel.run_row.running, timeout=30_000)
+    assert not keypoints.store.is_cleaned
+    assert "Cancelled" in panel.run_row.text.text()
+
+
+def test_points_that_were_tracked_anew_meanwhile_stay_as_they_are(panel, qtbot, gate):
+    (keypoints,) = panel.session.keypoint_layers
+    click(qtbot, panel.run_row.run)
+    other = tracked().rename({"keypoint": "k"}).assign_coords(k=["a", "b", "c"])
+    keypoints.set_store(KeypointStore(other.rename({"k": "keypoint"}).isel(keypoint=[0, 1])))
+    gate.set()
+    qtbot.waitUntil(lambda: not panel.run_row.running, timeout=30_000)
+    assert not keypoints.store.is_cleaned
+    assert "clean again" in panel.run_row.text.text()

@@ -237,3 +237,16 @@ def test_with_true_tracking_points_go_along(qtbot, add_video, tmp_path):
     assert keypoints.store.proposed_frames == list(range(6, 14))
     np.testing.assert_allclose(keypoints.store.frame(13).position[2], (30, 28), atol=0.5)
     panel.disconnect_viewer()
+
+
+def test_a_keypoint_that_is_renamed_meanwhile_is_left_out(panel, qtbot, follower):
+    keypoints = correct(panel, 10, **{"paw": (5, 6), "nose(tip)": (7, 8)})
+    follower.go_on.clear()
+    click(qtbot, panel.run_row.run)
+    qtbot.waitUntil(lambda: bool(follower.asked), timeout=30_000)
+    panel.session.labelling.set_keypoints((*NAMES[:2], "hand"), {"paw": "hand"})
+    follower.go_on.set()
+    qtbot.waitUntil(lambda: not panel.run_row.running, timeout=30_000)
+    points = keypoints.store.frame(12)
+    assert points.proposed.tolist() == [False, True, False]
+    assert "paw" in panel.run_row.text.text()

@@ -27,6 +27,8 @@ from napari_facemap.viewer.traces import TracesPlot
 if TYPE_CHECKING:
     import xarray as xr
 
+    from napari_facemap.keypoints.store import KeypointStore
+
 GAP, SMOOTHING = 0.2, 0.02  # seconds; as `Cleaning` has them
 _HALF_WINDOW = 2.0  # seconds before and after the frame shown
 _PLOT_HEIGHT = 220
@@ -47,7 +49,7 @@ class CleanPanel(QGroupBox):
         super().__init__("Clean", parent)
         self.session = session
         self.viewer = session.viewer
-        self._keypoints: KeypointLayer | None = None  # of the run that goes on
+        self._run: tuple[KeypointLayer, KeypointStore] | None = None  # that goes on
         self._drawn: KeypointLayer | None = None  # whose traces are plotted
         self.outliers = QCheckBox("take out outliers")
         self.gap = QDoubleSpinBox()
@@ -118,7 +120,7 @@ class CleanPanel(QGroupBox):
         if keypoints is None:
             self.run_row.show_error("Track a video or open a keypoint file first.")
             return
-        self._keypoints = keypoints
+        self._run = keypoints, keypoints.store
         self.run_row.start(partial(_clean, keypoints.store.to_poses(), self._options()))
 
     def _options(self) -> dict[str, Any]:
@@ -128,11 +130,19 @@ class CleanPanel(QGroupBox):
             "smoothing": self.smoothing.value() if self.smooth.isChecked() else 0.0,
         }
 
-    def _on_finished(self, cleaned: xr.Dataset) -> None:
-        keypoints, self._keypoints = self._keypoints, None
-        if keypoints is None or keypoints.layer not in self.viewer.layers:
+    def _on_finished(self, cleaned: xr.Dataset | None) -> None:
+        run, self._run = self._run, None
+        if run is None or run[0].layer not in self.viewer.layers:
             return
-        store = keypoints.store
+        keypoints, store = run
+        if cleaned is None:
+            self.run_row.show_text("Cancelled: the points are as they were.")
+            return
+        if keypoints.store is not store:
+            self.run_row.show_error(
+                "The points were tracked or named anew meanwhile: clean again."
+            )
+            return
         store.set_cleaned(cleaned["position"].values, json.loads(cleaned.attrs["cleaning"]))
         self._changed(keypoints)
         self.run_row.show_text(outcome_in_words(store))
@@ -194,7 +204,9 @@ class CleanPanel(QGroupBox):
         self.session.plot.unlink(self.plot)
 
 
-def _clean(poses: xr.Dataset, options: dict[str, Any], progress: Any) -> xr.Dataset:
+def _clean(poses: xr.Dataset, options: dict[str, Any], progress: Any) -> xr.Dataset | None:
+    """Clean; None when somebody cancelled meanwhile."""
     from napari_facemap.keypoints.cleaning import clean
 
-    return clean(poses, **options)
+    cleaned = clean(poses, **options)
+    return cleaned if progress(0, 1) else None

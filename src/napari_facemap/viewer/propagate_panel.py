@@ -144,9 +144,19 @@ class PropagatePanel(QGroupBox):
         if keypoints is None or keypoints.layer not in self.viewer.layers:
             return
         store = keypoints.store
-        n = store.propose(found.frames, found.keypoints, found.position, found.confidence)
+        known = [k for k, name in enumerate(found.keypoints) if name in store.keypoints]
+        n = store.propose(
+            found.frames,
+            [found.keypoints[k] for k in known],
+            found.position[:, :, known],
+            found.confidence[:, known],
+        )
         self._changed(keypoints)
-        self.run_row.show_text(_outcome(n, store.last_changed, found.complete))
+        text = _outcome(n, store.last_changed if n else (), found.complete)
+        gone = [name for name in found.keypoints if name not in store.keypoints]
+        if gone:
+            text += f" Renamed or removed meanwhile, so left out: {', '.join(gone)}."
+        self.run_row.show_text(text)
 
     # -- proposals --------------------------------------------------------------------------------
 
