@@ -210,3 +210,12 @@ def test_what_cannot_be_cleaned_is_said():
         clean(poses().assign_attrs(times_known=0))
     with pytest.raises(ValueError, match="increase"):
         clean(poses().assign_coords(time=np.zeros(400)))
+
+
+@pytest.mark.parametrize("n_seen", [1, 3, 5, 9])
+def test_a_keypoint_seen_for_a_moment_by_a_fast_camera_is_kept(n_seen):
+    position = np.full((400, 2, 2), 30, np.float32)
+    position[n_seen:, :, 1] = np.nan
+    confidence = np.where(np.isfinite(position[:, 0]), 0.9, 0).astype(np.float32)
+    poses = make_poses(position, confidence, ("nose(tip)", "paw"), np.arange(400) / 500)
+    np.testing.assert_allclose(clean(poses)["position"].values, position, atol=1e-3)

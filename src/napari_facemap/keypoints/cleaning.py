@@ -211,7 +211,8 @@ def _jumps(xy: np.ndarray, times: np.ndarray, unit: float, options: Cleaning) ->
 def _running_median(xy: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Median about each time, of a handful of values that are medians themselves if need be."""
     width = _SECONDS / float(np.median(np.diff(times)))
-    block = max(1, round(width / _TAPS))
+    # A keypoint may be seen for less time than a block is long.
+    block = max(1, min(round(width / _TAPS), len(xy)))
     taps = _TAPS if block > 1 else max(3, round(width) // 2 * 2 + 1)
     if block == 1:
         return median_filter(xy, size=(taps, 1), mode="nearest")
