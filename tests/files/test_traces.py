@@ -48,3 +48,17 @@ def test_missing_and_binary_files(tmp_path):
     (tmp_path / "b.csv").write_bytes(bytes(range(256)))
     with pytest.raises(ValueError, match=r"b\.csv"):
         read_traces(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize("header", ["t,time,a", "time,t,a", "Time,time,a"])
+def test_of_several_columns_of_times_the_plainest_name_counts(tmp_path, header):
+    path = tmp_path / "wheel.csv"
+    rows = {name: (k, k + 1) for k, name in enumerate(header.split(","))}
+    path.write_text(
+        header
+        + "\n"
+        + "\n".join(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))
+    )
+    traces = read_traces(path)
+    assert set(traces) == set(rows) - {"time"}
+    assert traces["time"].values.tolist() == list(rows["time"])

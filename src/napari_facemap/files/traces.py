@@ -46,7 +46,11 @@ def read_traces(path: str | Path) -> xr.Dataset:
             f"{path}: expected a table with a header and numbers, found none."
         ) from error
     names = [name.strip() for name in header]
-    clock = next((k for k, name in enumerate(names) if name.lower() in _TIMES), None)
+    clocks = [k for k, name in enumerate(names) if name.lower() in _TIMES]
+    # The plainest name first: what is left is a trace, and none of them may be called time.
+    clock = min(
+        clocks, key=lambda k: (_TIMES.index(names[k].lower()), names[k] != "time"), default=None
+    )
     if clock is None or len(names) < 2 or len(set(names)) < len(names) or not all(names):
         raise ValueError(
             f"{path}: expected columns named time and, each otherwise, the traces; found "
