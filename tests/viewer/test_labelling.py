@@ -375,6 +375,22 @@ def test_two_files_of_one_name_are_two_videos(tmp_path):
     assert names == ["mouse", "mouse-2"]
 
 
+def test_pictures_that_came_from_no_file_are_told_apart(folder):
+    """Their layers often have one name: that of a variable, or what somebody calls each."""
+    names = {}
+    for value in (10, 200, 10):
+        viewer = ViewerModel()
+        video = viewer.add_image(np.full((9, 20, 30), value, np.uint8), name="video")
+        labelling = session_of(viewer).labelling
+        labelling.open_project(folder, ("a",))
+        labelling.use_video(video)
+        names.setdefault(value, []).append((labelling.video_name, labelling.labelled))
+        labelling.frames.go_to(4)
+        click(labelling, 3, 5)
+        labelling.close()
+    assert names == {10: [("video", []), ("video", [4])], 200: [("video-2", [])]}
+
+
 def test_what_cannot_be_written_is_kept_and_said(labelling, folder, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
@@ -572,6 +588,16 @@ def test_taking_labels_out_can_be_undone(labelling, folder):
     assert labelling.frames.to_label == [4]
     labelling.keypoints.undo()
     assert on_disk(folder) == {0: {"eye(top)": (1, 1)}}
+
+
+def test_taking_out_labels_of_many_frames_is_one_step(labelling, folder):
+    for frame in (0, 3, 6):
+        labelling.frames.go_to(frame)
+        click(labelling, 1, 1)
+    labelling.unlabel([0, 3, 6])
+    assert on_disk(folder) == {}
+    labelling.keypoints.undo()
+    assert sorted(on_disk(folder)) == [0, 3, 6]
 
 
 def test_labelling_ends_with_its_viewer(folder):

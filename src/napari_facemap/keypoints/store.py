@@ -93,6 +93,16 @@ class KeypointStore(Corrected):
         known = {*self._edits.of(frame), *self._proposals.of(frame)}
         self._edit(frame, {i: None for i in map(self._index, chosen) if i in known})
 
+    def restore_frames(self, frames: Iterable[int]) -> None:
+        """Bring back the predictions of some frames, as one step."""
+        changes: list[tuple[FrameValues[Any], int, dict[int, Any]]] = []
+        for frame in frames:
+            self._check_frame(frame)
+            changes += [
+                (v, frame, dict.fromkeys(v.of(frame))) for v in (self._edits, self._proposals)
+            ]
+        self._history.apply(changes)
+
     def accept_frame(self, frame: int) -> int:
         """Confirm all that is visible in a frame, as if a person had placed it there.
 

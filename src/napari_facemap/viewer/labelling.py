@@ -281,9 +281,9 @@ class Labelling:
                     f"Frame {beyond[0]:,} is beyond the end of this video, which has {end:,} "
                     "frames. Its labels stay in the project: they may be of another recording."
                 )
-            for frame in sorted(gone & set(self.labelled)):
-                self.keypoints.store.restore(frame)
-            self._on_touched(sorted(gone & set(self.labelled)))
+            labelled = sorted(gone & set(self.labelled))
+            self.keypoints.store.restore_frames(labelled)
+            self._on_touched(labelled)
             self.keypoints.refresh(force=True)
             self.keypoints.edited.emit()
         self.frames.set(set(self.frames.to_label) - gone)

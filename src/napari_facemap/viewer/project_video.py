@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,29 @@ def name_in(project: LabelProject, layer: Image, source: Any) -> str:
 
     A video that was moved, copied, or is on another computer, keeps its name: it is known by its
     file's name, its size where the file is still at the place that the project knows, and the
-    picture of a labelled frame.
+    picture of a labelled frame. What came from no file is known by its layer's name and that
+    picture.
     """
-    path = Path(source.path or layer.source.path or project.folder / layer.name).resolve()
-    if path not in project.videos.values():
+    file = source.path or layer.source.path
+    path = Path(file or project.folder / layer.name).resolve()
+    names = {known: name for name, known in project.videos.items()}
+    if path not in names:
         for name, known in project.videos.items():
             alike = path.stem == known.stem and _may_be(path, known)
             if alike and _shows(project, name, source):
                 if path.exists():
                     project.move_video(name, path)
                 return name
+    elif file is None and not _shows(project, names[path], source):
+        path = _another(project, path, source)
     return project.add_video(path)
+
+
+def _another(project: LabelProject, path: Path, source: Any) -> Path:
+    """What the project has, or may have, in place of a file that shows something else."""
+    names = {known: name for name, known in project.videos.items()}
+    others = (path.with_name(f"{path.name}-{k}") for k in count(2))
+    return next(p for p in others if p not in names or _shows(project, names[p], source))
 
 
 def _may_be(path: Path, known: Path) -> bool:
