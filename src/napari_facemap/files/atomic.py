@@ -31,6 +31,27 @@ def check_writable(path: str | Path) -> None:
         pass
 
 
+def unused_path(path: str | Path) -> Path:
+    """Give a path, with a number behind its name where something of that name exists.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where a file would be: ``NAME.csv``.
+
+    Returns
+    -------
+    Path
+        ``NAME.csv``, or the first of ``NAME-2.csv``, ``NAME-3.csv`` and so on that is free.
+    """
+    path = free = Path(path)
+    k = 1
+    while free.exists():
+        k += 1
+        free = path.with_name(f"{path.stem}-{k}{path.suffix}")
+    return free
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its place when the block ends well.

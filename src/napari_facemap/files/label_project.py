@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_facemap.files.atomic import atomic_path
+from napari_facemap.files.atomic import atomic_path, unused_path
 from napari_facemap.files.label_description import (
     SCORER,
     Description,
@@ -329,11 +329,8 @@ class LabelProject:
         self._stamps[video] = _stamp(*self._tables(video))
 
     def _put_aside(self, video: str, keypoint: str, points: Mapping[int, Point]) -> None:
-        name, k = re.sub(r"[^\w.-]", "_", keypoint), 1
-        path = self._folder_of(video) / f"removed-{name}.csv"
-        while path.exists():
-            k += 1
-            path = path.with_name(f"removed-{name}-{k}.csv")
+        name = re.sub(r"[^\w.-]", "_", keypoint)
+        path = unused_path(self._folder_of(video) / f"removed-{name}.csv")
         rows = [[frame, *map(_text, point)] for frame, point in sorted(points.items())]
         _write_rows(path, [["frame", "x", "y"], *rows])
 

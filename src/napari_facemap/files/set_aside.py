@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from napari_facemap.files.atomic import atomic_path
+from napari_facemap.files.atomic import atomic_path, unused_path
 
 
 def set_aside(
@@ -27,10 +27,7 @@ def set_aside(
         ``replaced.csv``, or with a number where there is one: columns frame, keypoint, x, y, the
         last two empty where the keypoint is hidden.
     """
-    path, k = Path(folder) / "replaced.csv", 1
-    while path.exists():
-        k += 1
-        path = path.with_name(f"replaced-{k}.csv")
+    path = unused_path(Path(folder) / "replaced.csv")
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
