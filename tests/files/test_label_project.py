@@ -373,3 +373,12 @@ def test_a_folder_may_have_any_name(tmp_path):
     video = project.add_video("mouse.mp4")
     project.set_labels(video, 3, {"paw": (1, 2)}, GREY)
     np.testing.assert_array_equal(again(project).picture(video, 3), GREY)
+
+
+@pytest.mark.parametrize("nothing", ["nan", "NaN", "inf"])
+def test_a_place_that_is_no_place_is_not_taken_for_hidden(project, video, nothing):
+    project.set_labels(video, 3, {"paw": (1, 2)}, GREY)
+    table = project.folder / "labeled-data" / "mouse" / "CollectedData_facemap.csv"
+    row = f"labeled-data,mouse,img4.png,{nothing},{nothing},5,6,,"
+    table.write_text(table.read_text() + row + "\n")
+    assert again(project).labels(video)[4] == {"nose(tip)": (5, 6)}

@@ -353,8 +353,9 @@ class LabelProject:
                 )
             points = found.setdefault(frame_number, {})
             for name, x, y in zip(names, row[3::2], row[4::2], strict=False):
-                if x and y and name in known:
-                    points[known[name]] = _place(table, number, x, y)
+                place = _place(table, number, x, y) if x and y and name in known else HIDDEN
+                if np.isfinite(place).all():
+                    points[known[name]] = place
         return {frame: points for frame, points in found.items() if points}
 
 
