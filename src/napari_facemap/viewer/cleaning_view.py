@@ -37,12 +37,13 @@ def lanes(store: KeypointStore, keypoint: int) -> list[Lane]:
     if store.predicted.cleaned is not None:
         tables.append(store.predicted.cleaned)
     traces = [table[:, :, keypoint].copy() for table in tables]
+    name = store.keypoints[keypoint]
     for frame in store.edited_frames:
-        points = store.frame(frame)
-        if points.edited[keypoint]:
+        corrected = store.corrections(frame)
+        if name in corrected:
             for trace in traces:
-                trace[frame] = points.position[keypoint]
+                trace[frame] = corrected[name]
     return [
-        Lane(name, store.times, tuple(trace[:, axis] for trace in traces))
-        for axis, name in enumerate("xy")
+        Lane(label, store.times, tuple(trace[:, axis] for trace in traces))
+        for axis, label in enumerate("xy")
     ]
