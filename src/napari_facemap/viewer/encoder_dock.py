@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_facemap.neural.behavior import TRACES, groups_there
 from napari_facemap.viewer import encoder_work
 from napari_facemap.viewer.choices import LayerChoice
+from napari_facemap.viewer.dock_tab import DockTab
 from napari_facemap.viewer.encoder_choice import EncoderChoice
 from napari_facemap.viewer.encoder_views import EncoderViews
 from napari_facemap.viewer.feature_choice import FeatureChoice
@@ -60,6 +61,7 @@ class EncoderDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = bare(viewer)
+        DockTab(self)
         self.session = session_of(viewer)
         self.encoder: Any = None
         self.other_traces: xr.Dataset | None = None

@@ -8,6 +8,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_facemap.viewer.clean_panel import CleanPanel
+from napari_facemap.viewer.dock_tab import DockTab
 from napari_facemap.viewer.focus import leave_keys_to_picture
 from napari_facemap.viewer.keypoint_panel import KeypointPanel
 from napari_facemap.viewer.label_project_panel import LabelProjectPanel
@@ -36,6 +37,7 @@ class LabelDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = bare(viewer)
+        DockTab(self)
         self.session = session = session_of(viewer)
         self.project = LabelProjectPanel(self.viewer, session)
         self.frames = SuggestionPanel(self.viewer, session)

@@ -26,6 +26,7 @@ from napari_facemap.movement.eyes import tell_of_eyes
 from napari_facemap.viewer.cameras import CameraList, is_filmed
 from napari_facemap.viewer.choices import LayerChoice
 from napari_facemap.viewer.clock import FrameClock
+from napari_facemap.viewer.dock_tab import DockTab
 from napari_facemap.viewer.layers import (
     MOTION,
     OVERLAY,
@@ -71,6 +72,7 @@ class MotionDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = bare(viewer)
+        DockTab(self)
         self.session = session_of(viewer)
         self.video = LayerChoice(viewer, is_filmed)
         self.cameras = CameraList(viewer)

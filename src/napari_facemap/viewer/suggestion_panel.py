@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QGridLayout,
     QGroupBox,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
     QMessageBox,
@@ -80,9 +79,7 @@ class SuggestionPanel(QGroupBox):
         self.table.setFixedHeight(136)
         self.table.setToolTip("Double-click a frame to go there")
         self.state.setWordWrap(True)
-        top = QHBoxLayout()
-        top.addWidget(self.wanted, alignment=Qt.AlignmentFlag.AlignTop)
-        top.addWidget(self.run_row, stretch=1)
+        self.run_row.buttons.insertWidget(0, self.wanted, stretch=2)  # what is said has all room
         self.add = _button("Add this frame", "Put the frame that is shown on the list (F)")
         self.remove = _button("Remove", "Take the selected frames off the list")
         self.previous = _button("◀", "Frame of the list before this one (Shift+L)")
@@ -99,7 +96,7 @@ class SuggestionPanel(QGroupBox):
         for k, stretch in enumerate((1, 1, 2)):
             grid.setColumnStretch(k, stretch)
         column = QVBoxLayout(self)
-        column.addLayout(top)
+        column.addWidget(self.run_row)
         column.addWidget(self.table)
         column.addWidget(self.state)
         column.addLayout(grid)

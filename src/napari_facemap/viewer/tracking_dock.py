@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_facemap.viewer.choices import LayerChoice
+from napari_facemap.viewer.dock_tab import DockTab
 from napari_facemap.viewer.face_box import (
     add_face_box,
     box_of,
@@ -62,6 +63,7 @@ class TrackingDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = bare(viewer)
+        DockTab(self)
         self.session = session_of(viewer)
         self._video: Layer | None = None  # of the run that goes on
         self.video = LayerChoice(viewer, is_video)
