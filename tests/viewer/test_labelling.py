@@ -503,6 +503,37 @@ def test_a_keypoint_takes_the_name_of_one_that_is_tracked(viewer, video, make_st
     assert on_disk(folder) == {0: {"nose(tip)": (44, 7), "tongue": (5, 6)}}
 
 
+def test_names_that_are_not_saved_are_the_layers_all_the_same(labelling, folder, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    for x in (10, 20):
+        click(labelling, x, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr(label_project, "_write_rows", full)
+        with pytest.raises(OSError, match="no space"):
+            labelling.set_keypoints(("eye(top)", "snout", "tongue"), {"nose(tip)": "snout"})
+    click(labelling, 30, 5)
+    assert on_disk(folder)[0] == {"eye(top)": (10, 5), "snout": (20, 5), "tongue": (30, 5)}
+
+
+def test_a_video_that_cannot_be_taken_up_is_not_labelled(
+    viewer, labelling, add_video, make_store, monkeypatch
+):
+    def damaged(*_):
+        raise ValueError("img00000004.png: damaged")
+
+    other = add_video(viewer, n_frames=40)
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_facemap.viewer.labelling.name_in", damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            labelling.use_video(other)
+        session_of(viewer).add_keypoints(layer_data(make_store(40)))
+        assert labelling.keypoints is None
+    labelling.use_video(other)
+    assert labelling.keypoints is not None
+
+
 def test_skeleton_changes_reach_layer_and_project(viewer, labelling, folder):
     for x in (10, 20, 30):
         click(labelling, x, 5)

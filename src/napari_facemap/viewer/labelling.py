@@ -105,13 +105,25 @@ class Labelling:
         self.changed.emit()
 
     def use_video(self, layer: Layer | None) -> None:
-        """Label another video of the viewer, or none."""
+        """Label another video of the viewer, or none.
+
+        Raises
+        ------
+        OSError, ValueError
+            When the project's labels of it cannot be read; then no video is labelled.
+        """
         if layer is self.video:
             return
         self._let_go()
         self.video = layer if isinstance(layer, Image) else None
-        self._take_up()
-        self.changed.emit()
+        try:
+            self._take_up()
+        except (OSError, ValueError):
+            self._let_go()
+            self.video = None  # so that choosing it again tries again
+            raise
+        finally:
+            self.changed.emit()
 
     def close(self) -> None:
         """Close the project; its labels stay on disk and, as corrections, in the layers."""
@@ -364,16 +376,25 @@ class Labelling:
         ------
         ValueError
             When a name is empty, twice or holds a comma or slash.
+        OSError
+            When it cannot be written; the layer has the keypoints that the project has.
         """
         if self.project is None:
             return
-        gone = set(self.project.keypoints) - set(keypoints) - set(renamed or {})
-        self.project.set_keypoints(keypoints, dict(renamed or {}))
+        before = self.project.keypoints
+        try:
+            self.project.set_keypoints(keypoints, dict(renamed or {}))
+        finally:  # a full disk may stop it halfway: layer and project must have the same names
+            if self.project.keypoints != before:
+                self._follow_skeleton(set(before) - set(self.project.keypoints), renamed or {})
+
+    def _follow_skeleton(self, gone: set[str], renamed: Mapping[str, str]) -> None:
+        gone -= set(renamed)
         if self.keypoints is not None and gone:
             self._forget(self.keypoints, gone)
         if self.keypoints is not None:
-            self._show({}, renamed or {})
-        self._keep_current(renamed or {})
+            self._show({}, renamed)
+        self._keep_current(renamed)
         self.changed.emit()
 
     def _keep_current(self, renamed: Mapping[str, str]) -> None:
