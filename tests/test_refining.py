@@ -124,3 +124,8 @@ def test_errors_before_are_those_of_the_keypoints_that_were_known(faces, few_mic
     assert {"cheek"} | stopped.before["groups"].keys() == stopped.after["groups"].keys()
     p95 = refine(faces, KEYPOINTS, load_model(), device="cpu", progress=lambda *_: False).before
     assert stopped.before["p95"] == pytest.approx(p95["p95"], abs=0.1)
+
+
+def test_not_all_frames_can_be_held_out(faces):
+    with pytest.raises(ValueError, match=r"frames to learn from; all 2 are held out"):
+        refine(faces[:2], KEYPOINTS, load_model(), held_out=faces[:2], device="cpu")

@@ -162,7 +162,7 @@ def refine(
     Raises
     ------
     ValueError
-        When no frame is labelled.
+        When no frame is labelled, or all are held out.
     """
     keypoints = tuple(keypoints)
     labelled = [face for face in faces if np.isfinite(face.xy).any()]
@@ -171,6 +171,10 @@ def refine(
     model = replace(model, keypoints=renamed(model.keypoints, keypoints, origin))
     own_layout = isinstance(model.network, PointNetwork)
     kept, measured = split(with_guesses(labelled, keypoints, model, device), held_out)
+    if not kept:
+        raise ValueError(
+            f"Expected frames to learn from; all {len(measured)} are held out. Hold out fewer."
+        )
     options = options or _options(own_layout, len(kept))
     start = with_keypoints(halved(model.network), model.keypoints, keypoints)
     simulated = []
