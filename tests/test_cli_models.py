@@ -139,3 +139,20 @@ def test_an_interrupted_fetch_goes_on(server, monkeypatch, capsys):
     assert "goes on from there" in capsys.readouterr().out
     assert "facemap" not in list_models()
     assert main(["models", "fetch", "facemap", "--yes"]) == 0
+
+
+def test_who_is_asked_can_leave(server, monkeypatch, capsys):
+    """By Ctrl+D, or by Ctrl+C, which waits for nothing there."""
+
+    def end(_):
+        raise EOFError
+
+    def interrupt(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "y"
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    for leave in (end, interrupt):
+        monkeypatch.setattr("builtins.input", leave)
+        assert main(["models", "fetch", "facemap"]) == 130
+    assert server.asked == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -126,7 +127,14 @@ def _fetch(options: argparse.Namespace) -> int:
 def _asked() -> bool:
     if not sys.stdin.isatty():
         raise ValueError("Nobody is there to be asked: give --yes to fetch them all the same.")
-    return input("Fetch them? [y/N] ").strip().casefold() in ("y", "yes")
+    # Nothing is under way that an interruption would have to wait for.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return input("Fetch them? [y/N] ").strip().casefold() in ("y", "yes")
+    except EOFError:
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Bars:
