@@ -79,3 +79,10 @@ def test_slow_movement_is_left_and_fast_movement_taken(dt):
         middle = slice(len(times) // 4, 3 * len(times) // 4)
         gain = np.dot(got[middle, 0], wave[middle]) / np.dot(wave[middle], wave[middle])
         assert gain == pytest.approx(1 / (1 + (2 * np.pi * frequency * tau) ** 4), abs=0.01)
+
+
+def test_smoothing_that_numbers_cannot_hold_is_refused():
+    times = np.arange(40_000) / 2000
+    values = np.random.default_rng(0).normal(size=(len(times), 2))
+    with pytest.raises(ValueError, match=r"too long for steps of 0\.0005 s"):
+        smooth(times, values, np.full(len(times), 2000.0), np.empty(0), 10.0**4)

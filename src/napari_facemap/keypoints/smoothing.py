@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solveh_banded
+from scipy.linalg import LinAlgError, solveh_banded
 
 
 def smooth(
@@ -41,6 +41,11 @@ def smooth(
     between : ndarray, shape (k, m)
         The curve at `at`.
 
+    Raises
+    ------
+    ValueError
+        When `inertia` is so large that double precision cannot tell the curve from a line.
+
     References
     ----------
     .. [1] Wahba (1978), Improper priors, spline smoothing and the problem of guarding against
@@ -65,7 +70,15 @@ def smooth(
         )
         bands[2, :-2] = after[:-2] * before[2:] * noise[2:-2]
         slope = np.diff(smoothed, axis=0) / step[:, None]
-        bend[1:-1] = solveh_banded(bands, np.diff(slope, axis=0), lower=True, check_finite=False)
+        try:
+            bend[1:-1] = solveh_banded(
+                bands, np.diff(slope, axis=0), lower=True, check_finite=False
+            )
+        except LinAlgError as error:
+            raise ValueError(
+                f"smooth: smoothing over {inertia**0.25:.3g} s is too long for steps of "
+                f"{np.median(step):.3g} s. Choose a shorter one."
+            ) from error
         # The transpose of taking second differences: what bends is pulled straight.
         pull = np.diff(np.diff(bend, axis=0) / step[:, None], axis=0)
         ends = (bend[1] / step[0], bend[-2] / step[-1])
