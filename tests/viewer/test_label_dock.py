@@ -284,7 +284,12 @@ def test_the_dialog_of_a_new_project(qtbot, tmp_path):
 
 def test_folders_that_are_no_project_say_so(dock, tmp_path):
     dock.project.open_folder(tmp_path)
-    assert "project.json" in dock.project.run_row.text.text()
+    row = dock.project.run_row
+    assert "project.json" in row.text.text()
+    assert not row.isHidden()
+    assert row.cancel.isHidden()  # nothing goes on
+    dock.project.open_folder(tmp_path / "mouse 7")
+    assert row.isHidden()
 
 
 def test_a_deeplabcut_project_is_taken_over(viewer, made, tmp_path, yes, qtbot):

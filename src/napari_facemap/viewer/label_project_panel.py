@@ -91,6 +91,7 @@ class LabelProjectPanel(QGroupBox):
         self.show_again.clicked.connect(self.labelling.show_layer)
         self.video.setToolTip("The video that is labelled now; a project may hold several")
         self.run_row.run.hide()
+        self.run_row.cancel.hide()  # until something is read
         self.run_row.hide()
         self.run_row.busy.connect(self._on_busy)
         self.run_row.finished.connect(self._on_imported)
@@ -121,6 +122,7 @@ class LabelProjectPanel(QGroupBox):
 
     def make_project(self, folder: str | Path, keypoints: tuple[str, ...]) -> None:
         """Make a project and open it."""
+        self._say_nothing()
         try:
             self.labelling.open_project(Path(folder).expanduser(), keypoints)
         except (OSError, ValueError) as error:
@@ -134,6 +136,7 @@ class LabelProjectPanel(QGroupBox):
     def open_folder(self, folder: str | Path) -> None:
         """Open a project; of DeepLabCut's make one of ours, if the person agrees."""
         folder = Path(folder)
+        self._say_nothing()
         try:
             if not (folder / "project.json").is_file() and is_deeplabcut(folder):
                 self._offer_import(folder)
@@ -181,6 +184,7 @@ class LabelProjectPanel(QGroupBox):
 
     def _on_busy(self, busy: bool) -> None:
         self.run_row.setVisible(True)
+        self.run_row.cancel.setVisible(busy)
         for widget in (self.new, self.open, self.more, self.video):
             widget.setDisabled(busy)
 
@@ -225,6 +229,11 @@ class LabelProjectPanel(QGroupBox):
     def _say(self, text: str) -> None:
         self.run_row.setVisible(True)
         self.run_row.show_error(text)
+
+    def _say_nothing(self) -> None:
+        """Take back what went wrong before, which is over."""
+        if not self.run_row.running:
+            self.run_row.hide()
 
     # -- what is shown ----------------------------------------------------------------------------
 
