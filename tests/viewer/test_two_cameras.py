@@ -78,6 +78,23 @@ def test_labels_are_of_the_frame_that_is_shown(viewer, cameras, tmp_path):
     assert viewer.dims.point[0] == pytest.approx(START + 30 / FPS)
 
 
+def test_motion_takes_the_eyes_of_the_camera_that_is_measured(viewer, cameras, make_store, qtbot):
+    from napari_facemap.viewer.motion_dock import MotionDock
+
+    names = ("eye(back)", "eye(bottom)", "eye(front)", "eye(top)")
+    layers = []
+    for camera in cameras:
+        store = make_store(names=names)
+        store.attrs["video"] = camera.name
+        layers.append(session_of(viewer).add_keypoints(layer_data(store)).layer)
+    dock = MotionDock(viewer)
+    qtbot.addWidget(dock)
+    for camera, layer in zip(cameras, layers, strict=True):
+        dock.video.choose(camera)
+        assert dock.keypoints.layer is layer
+    dock.close()
+
+
 def test_labels_of_videos_of_one_name_stay_apart(viewer, add_video, tmp_path):
     layers = []
     for k, name in enumerate(("first", "second")):

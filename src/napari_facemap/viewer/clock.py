@@ -56,6 +56,13 @@ class FrameClock:
         video = self._video() if self._video is not None else None
         return video if video is not None and video in self.viewer.layers else None
 
+    def may_be_of(self, video: Layer) -> bool:
+        """Whether these may be a video layer's frames: as many, and of no other that is open."""
+        if n_frames_of(video) != self.n_frames or self.followed not in (None, video):
+            return False
+        others = {name_of(layer) for layer in self.viewer.layers} - {name_of(video)}
+        return self.name not in others
+
     def video_layer(self) -> Layer | None:
         """Video layer whose frames these are, or None.
 

@@ -137,10 +137,9 @@ class Labelling:
             return
         self._source = video_of(self.video)
         self.video_name = name_in(self.project, self.video, self._source)
-        found = keypoints_of(self.session, self.video, self._source)
+        found = keypoints_of(self.session, self.video)
         if found is None:
-            names = self.project.keypoints
-            found = new_keypoints(self.session, self.video, self._source, names)
+            found = new_keypoints(self.session, self.video, self.project.keypoints)
         if self.keypoints is not found:  # one that was made was taken up as it came
             self._attach(found)
 
@@ -241,7 +240,7 @@ class Labelling:
             self._detach()
             self.changed.emit()
         if self.keypoints is None and self.video is not None and self._source is not None:
-            found = keypoints_of(self.session, self.video, self._source)
+            found = keypoints_of(self.session, self.video)
             if found is not None:
                 self._attach(found)
                 self.changed.emit()

@@ -194,14 +194,11 @@ class MotionDock(QWidget):
             self.session.plot.set_clock(FrameClock(self.viewer, times_of(video), video))
 
     def _choose_keypoints(self, video: Image) -> None:
-        """Take keypoints of as many frames, where there are some."""
-        n = n_frames_of(video)
-        chosen = store_of(self.keypoints.layer)
-        if chosen is not None and chosen.n_frames == n:
-            return
-        stores = [(layer, store_of(layer)) for layer in self.viewer.layers if _has_eyes(layer)]
-        fitting = [layer for layer, store in stores if store and store.n_frames == n]
-        self.keypoints.choose(fitting[-1] if fitting else NONE)
+        """Take keypoints of this video, where there are some."""
+        found = [self.session.keypoints_of(x) for x in self.viewer.layers if _has_eyes(x)]
+        fitting = [k.layer for k in found if k is not None and k.clock.may_be_of(video)]
+        if self.keypoints.layer not in fitting:
+            self.keypoints.choose(fitting[-1] if fitting else NONE)
 
     def _on_cameras(self, _: Any = None) -> None:
         self.regions.others = self.cameras.checked
