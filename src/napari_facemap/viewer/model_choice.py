@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QToolButton, QWidget
 
+from napari_facemap.viewer.rows import beside
 from napari_facemap.viewer.session import Session
 from napari_facemap.viewer.tasks import Task
 
@@ -58,12 +59,7 @@ class ModelChoice(QComboBox):
 
     def with_button(self) -> QWidget:
         """Give the list with the button that chooses a file, to be put in a form."""
-        row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self, stretch=1)
-        layout.addWidget(self.other)
-        return row
+        return beside(self, self.other)
 
     def choose(self, model: str) -> None:
         """Choose a model by its name; where it is not listed yet, when it is."""

@@ -47,7 +47,8 @@ from napari_facemap.viewer.pupil_overlay import (
     in_words,
     measured_at,
 )
-from napari_facemap.viewer.region_panel import RegionPanel, beside
+from napari_facemap.viewer.region_panel import RegionPanel
+from napari_facemap.viewer.rows import beside
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
 

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
@@ -36,6 +35,7 @@ from napari_facemap.viewer.region_layer import (
     region_layer_of,
     regions_in,
 )
+from napari_facemap.viewer.rows import beside
 
 _KIND_WIDTH = 96  # pixels
 _TELL = {
@@ -309,17 +309,6 @@ class RegionPanel(QGroupBox):
         """
         layers = [region_layer_of(self.viewer, video) for video in self.views]
         return regions_in(layers, [frame_size(video) for video in self.views])
-
-
-def beside(*widgets: QWidget) -> QWidget:
-    """Widgets in a row, the first as wide as there is room."""
-    row = QWidget()
-    row.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for index, widget in enumerate(widgets):
-        layout.addWidget(widget, stretch=1 if index == 0 else 0)
-    return row
 
 
 def _scale(suffix: str) -> QDoubleSpinBox:

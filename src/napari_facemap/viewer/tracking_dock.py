@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QGroupBox,
-    QHBoxLayout,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -34,6 +33,7 @@ from napari_facemap.viewer.keypoint_layer import KeypointLayer, layer_data
 from napari_facemap.viewer.layers import BOX_OF, OVERLAY, REGIONS_OF, bare, is_video, video_of
 from napari_facemap.viewer.model_choice import ModelChoice
 from napari_facemap.viewer.review_panel import ReviewPanel
+from napari_facemap.viewer.rows import beside
 from napari_facemap.viewer.run_row import RunRow
 from napari_facemap.viewer.session import session_of
 
@@ -108,7 +108,7 @@ class TrackingDock(QWidget):
         form.addRow("Video", self.video)
         form.addRow("Model", self.model.with_button())
         form.addRow("Face", self.box)
-        form.addRow("", _row(self.find_face, self.draw_box))
+        form.addRow("", beside(self.find_face, self.draw_box))
         form.addRow("Device", self.device)
         form.addRow("Precision", self.precision)
         form.addRow(self.keep_edits)
@@ -325,13 +325,3 @@ def _how(attrs: dict[str, Any]) -> str:
 def _is_shapes(layer: Layer) -> bool:
     own = {REGIONS_OF, OVERLAY} & set(layer.metadata)
     return isinstance(layer, Shapes) and not own
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(widgets[0], stretch=1)
-    for widget in widgets[1:]:
-        layout.addWidget(widget)
-    return row
