@@ -91,8 +91,15 @@ def test_a_renamed_keypoint_keeps_what_was_learnt(faces, few_mice):
 
 def test_cancelling_keeps_the_best_so_far(faces, few_mice):
     """Nothing was learnt yet: the model is the one before, but for its rounding."""
-    refined = refine(faces, KEYPOINTS, load_model(), device="cpu", progress=lambda *_: False)
+    told = []
+
+    def stop(done, total):
+        told.append((done, total))
+        return False
+
+    refined = refine(faces, KEYPOINTS, load_model(), device="cpu", progress=stop)
     assert refined.history[-1]["step"] == 1
+    assert told[-1] == (refined.options.steps,) * 2  # nothing is left to be counted
     assert refined.after["median"] == pytest.approx(refined.before["median"], abs=0.3)
 
 

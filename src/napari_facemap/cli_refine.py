@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_facemap.keypoints.models import Model
     from napari_facemap.refining import Refined
 
+_AFTER = "rounding to 8 bits and measuring"  # which takes a minute
+
 
 def add_refine(verbs: Any) -> None:
     """Add the verb to the command line."""
@@ -65,7 +67,7 @@ def _refine(options: argparse.Namespace) -> int:
             "(Label and refine)."
         )
     _say_what_is_learnt(projects, keypoints, faces, model)
-    with ProgressBar("refining", "step") as bar, Interruptible() as go:
+    with ProgressBar("refining", "step", _AFTER) as bar, Interruptible() as go:
 
         def progress(done: int, total: int) -> bool:
             bar(done, total)

@@ -13,15 +13,21 @@ INTERRUPTED = 130
 
 
 class ProgressBar:
-    """A line on standard error with rate and time left; a `progress` callback to call."""
+    """A line on standard error with rate and time left; a `progress` callback to call.
 
-    def __init__(self, title: str, unit: str):
+    `after` is said when all is counted and the work goes on.
+    """
+
+    def __init__(self, title: str, unit: str, after: str = ""):
+        self._after = after
         self._bar = tqdm(desc=title, unit=unit, dynamic_ncols=True, mininterval=0.5)
 
     def __call__(self, done: int, total: int) -> None:
         """Say that `done` of `total` is done."""
         self._bar.total = total
         self._bar.update(done - self._bar.n)
+        if self._after and done >= total:
+            self._bar.set_postfix_str(self._after)
 
     def __enter__(self) -> Self:
         return self

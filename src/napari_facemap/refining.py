@@ -189,6 +189,8 @@ def refine(
         kept, measured, keypoints, simulated, options, device, report,
         progress=progress, start=start,
     )  # fmt: skip
+    if progress is not None:
+        progress(options.steps, options.steps)  # also when it ended early: what follows takes long
     if own_layout:
         seen = [*kept, *simulated[::_PER_MOUSE]]
         refined = round_network(network, seen, options, keypoints)
