@@ -78,7 +78,7 @@ def learner(monkeypatch):
     return fake
 
 
-def make_project(folder, n_frames, video="mouse.avi", names=NAMES):
+def make_project(folder, n_frames, video="mouse.avi", names=NAMES, black=False):
     project = LabelProject(folder, names)
     name = project.add_video(folder / video)
     face = simulate_face(n_frames=100, size=(60, 80), seed=3)
@@ -89,13 +89,15 @@ def make_project(folder, n_frames, video="mouse.avi", names=NAMES):
             for k, name in enumerate(NAMES)
             if name in names
         }
-        project.set_labels(name, frame, points, face.frame(frame))
+        picture = face.frame(frame)
+        project.set_labels(name, frame, points, 0 * picture if black else picture)
     return project
 
 
 @pytest.fixture
 def panel(qtbot, models, add_video, tmp_path):
-    make_project(tmp_path / "odd camera", 10, "video")
+    # Black, as the video that is added below: by its pictures it is known to be the project's.
+    make_project(tmp_path / "odd camera", 10, "video", black=True)
     viewer = ViewerModel()
     session = session_of(viewer)
     video = add_video(viewer, N_FRAMES)
