@@ -237,6 +237,18 @@ def test_an_accepted_range_is_no_label_until_a_person_touches_the_frame(
     assert labelling.unlabelled_corrections() == []
 
 
+def test_accepted_points_of_a_labelled_frame_can_become_labels(labelling, folder):
+    click(labelling, 10, 5)
+    keypoints = labelling.keypoints
+    keypoints.store.propose([0], ["tongue"], np.full((1, 2, 1), 30.0), np.ones((1, 1)))
+    keypoints.store.accept()
+    keypoints.edited.emit()
+    assert on_disk(folder) == {0: {"eye(top)": (10, 5)}}
+    assert labelling.unlabelled_corrections() == [0]
+    labelling.add_corrected()
+    assert on_disk(folder) == {0: {"eye(top)": (10, 5), "tongue": (30, 30)}}
+
+
 def test_the_project_wins_and_says_so(viewer, labelling, folder, make_store, monkeypatch):
     click(labelling, 10, 5)
     viewer.layers.remove(labelling.keypoints.layer)

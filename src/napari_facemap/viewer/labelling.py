@@ -261,15 +261,17 @@ class Labelling:
         return sorted(self.project.labels(self.video_name))
 
     def unlabelled_corrections(self) -> list[int]:
-        """Corrected frames of the layer that are not in the project."""
-        if self.keypoints is None or self.project is None:
+        """Frames of the layer with corrected points that are no labels, of the project's points."""
+        if self.keypoints is None or self.project is None or self.video_name is None:
             return []
-        known, store = set(self.labelled), self.keypoints.store
-        found = [frame for frame in store.edited_frames if frame not in known]
-        if set(store.keypoints) <= set(self.project.keypoints):
-            return found
-        ours = set(self.project.keypoints)
-        return [frame for frame in found if ours & set(store.corrections(frame))]
+        store, ours = self.keypoints.store, set(self.project.keypoints)
+        labels = self.project.labels(self.video_name)
+        nothing: dict[str, Point] = {}
+        return [
+            frame
+            for frame in store.edited_frames
+            if (ours & store.corrections(frame).keys()) - labels.get(frame, nothing).keys()
+        ]
 
     def add_corrected(self, frames: Iterable[int] | None = None) -> int:
         """Take corrected frames into the project (all, by default); gives how many."""
