@@ -56,7 +56,7 @@ class SkeletonPanel(QGroupBox):
         self.state.setWordWrap(True)
         self.add = _button("Add point…", "To the group of the selected point")
         self.add_group = _button("Add group…", "A name and its points, such as paw: left, right")
-        self.rename = _button("Rename…", "Labels keep, and models still know it by its old name")
+        self.rename = _button("Rename…", "Its labels stay, and models know it as before")
         self.remove = _button("Remove", "Labels are put aside in the project's folder")
         self.replace = _button("New skeleton…", "Another list of points")
         for button, slot in (
