@@ -132,8 +132,9 @@ def test_accepting_a_frame_makes_it_a_label_and_undo_takes_it_back(panel, qtbot)
     panel.frames.setValue(4)
     run(panel, qtbot)
     assert not panel.accept_frame.isEnabled()
+    keypoints.placing.choose("mouth")
     click(qtbot, panel.show_least_sure)
-    assert keypoints.frame == 14
+    assert (keypoints.frame, keypoints.placing.current) == (14, "paw")
     click(qtbot, panel.accept_frame)
     project, name = panel.session.labelling.project, panel.session.labelling.video_name
     assert project.labels(name)[14] == {"paw": (9.0, 10.0)}

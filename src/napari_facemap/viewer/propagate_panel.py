@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -213,6 +214,10 @@ class PropagatePanel(QGroupBox):
         keypoints = keypoints_to_refine(self.session)
         if keypoints is not None and self._least_sure is not None:
             keypoints.clock.go_to_frame(self._least_sure)
+            if keypoints.placing.current is not None:  # where a frame is labelled, show which
+                points = keypoints.store.frame(self._least_sure)
+                unsure = np.where(points.proposed, points.confidence, np.inf)
+                keypoints.placing.choose(keypoints.names[int(unsure.argmin())])
 
     def _changed(self, keypoints: KeypointLayer) -> None:
         keypoints.refresh(force=True)
