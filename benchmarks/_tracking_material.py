@@ -21,7 +21,8 @@ from napari_facemap.keypoints.skeleton import FACEMAP_KEYPOINTS
 from napari_facemap.simulate.face import SimulatedFace, simulate_face
 from napari_facemap.video.write import write_video
 
-PEERS = ["facemap==1.0.8", "torch==2.13.0", "matplotlib"]  # Facemap needs it and does not say so
+# Facemap needs the last four and does not say so; its encoder imports its windows.
+PEERS = ["facemap==1.0.8", "torch==2.13.0", "matplotlib", "qtpy", "PyQt6", "pyqtgraph"]
 CHANNELS = (32, 64, 128, 200, 256)  # 13.4 GFLOP a frame
 HEIGHT, WIDTH, FPS = 480, 640, 50.0
 _DRAWN = 200  # simulated frames; the video repeats them to and fro

@@ -2,7 +2,8 @@
 
 Each simulation has a row: the network's and the linear model's variance explained (mean over
 neurons, test segments), the ceiling, which is what the true signal explains of the same samples,
-and the null, the 95th percentile of the network's score over circular shifts.
+and the null, the 95th percentile over circular shifts of the network's score of all neurons
+together, which stands beside it as pooled.
 
 Facemap runs in an environment of its own, made by this script, on the same neurons and times: 2,000
 neurons of 10 samples a second, 30 features of 25,000 frames, 300 of its epochs. Both are scored
@@ -114,6 +115,7 @@ def score(simulation: Simulation, seconds: float, n_neurons: int) -> dict[str, A
             measured, signal = recording.activity[:, test], population.signal[:, test]
             row["ceiling"] = float(variance_explained(measured, signal).mean())
             null = prediction_null(found, 100)
+            row["pooled"] = float(found.attrs["pooled_variance_explained"])
             row["null"] = float(np.percentile(null.pooled, 95))
             row["p"] = null.pooled_p
     row["of ceiling"] = row["network"] / row["ceiling"] if row["ceiling"] > 0.01 else None
