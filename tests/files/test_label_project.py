@@ -139,6 +139,19 @@ def test_two_windows_do_not_take_away_each_others_labels(project, video):
     )
 
 
+def test_two_windows_may_label_one_frame(project, video):
+    """Each puts down what it knows, more than once; a point is the last one's to say."""
+    project.set_labels(video, 3, {"paw": (1, 2)}, GREY)
+    other = again(project)
+    other.set_labels(video, 3, {"paw": (1, 2), "nose(tip)": (3, 4)})
+    project.set_labels(video, 3, {"paw": (5, 6)})
+    project.set_labels(video, 3, {"paw": (7, 8)})
+    assert_same(again(project).labels(video), {3: {"paw": (7, 8), "nose(tip)": (3, 4)}})
+    project.set_labels(video, 3, {"paw": (7, 8), "nose(tip)": HIDDEN})
+    project.set_labels(video, 3, {"paw": (7, 8)})
+    assert_same(again(project).labels(video), {3: {"paw": (7, 8)}})
+
+
 def test_frames_to_label_are_kept(project, video):
     project.set_to_label(video, [9, 2, 2])
     assert again(project).to_label(video) == [2, 9]

@@ -71,6 +71,7 @@ class LabelProject:
         self.folder = Path(folder)
         self._labels: dict[str, dict[int, dict[str, Point]]] = {}
         self._stamps: dict[str, _Stamp] = {}
+        self._of_others: dict[tuple[str, int], set[str]] = {}  # keypoints another window labelled
         self._described: _Stamp = ()
         if self._path.is_file():
             self._follow()
@@ -176,6 +177,8 @@ class LabelProject:
     ) -> None:
         """Put down all labels of a frame, in place of those before.
 
+        Keypoints of the frame that only another window labelled meanwhile keep their labels.
+
         Parameters
         ----------
         video : str
@@ -193,7 +196,13 @@ class LabelProject:
         ValueError
             When a keypoint is not the project's, or the frame's picture is needed.
         """
+        known = self._labels.get(video, {}).get(int(frame), {})
         self._follow(video)
+        now = self._labels.get(video, {}).get(int(frame), {})
+        others = self._of_others.setdefault((video, int(frame)), set())
+        others.update(now.keys() - known.keys())
+        others.difference_update(points)
+        points = {**{name: now[name] for name in others & now.keys()}, **points}
         odd = [name for name in points if name not in self.keypoints]
         if odd:
             raise ValueError(f"{self.folder}: the project has no keypoint {odd[0]!r}.")

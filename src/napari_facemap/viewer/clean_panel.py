@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_facemap.keypoints.store import KeypointStore
 
-GAP, SMOOTHING = 0.2, 0.02  # seconds; as `Cleaning` has them
+GAP, SMOOTHING = 0.2, 0.01  # seconds; as `Cleaning` has them
 _HALF_WINDOW = 2.0  # seconds before and after the frame shown
 _PLOT_HEIGHT = 220
 
