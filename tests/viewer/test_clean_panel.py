@@ -76,7 +76,7 @@ def test_options_are_passed_on(panel, qtbot):
     assert (panel.gap.value(), panel.smoothing.value()) == (usual.largest_gap, usual.smoothing)
     run(panel, qtbot)
     how = keypoints.store.cleaning
-    assert (how["outliers"], how["largest_gap"], how["smoothing"]) == (True, 0.2, 0.02)
+    assert (how["outliers"], how["largest_gap"], how["smoothing"]) == (True, 0.2, 0.01)
     panel.outliers.setChecked(False)
     panel.gap.setValue(0)
     panel.smooth.setChecked(False)
