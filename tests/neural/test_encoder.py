@@ -143,6 +143,27 @@ def test_fault_30_the_default_device_works_wherever_this_runs(make_pair):
     assert np.isfinite(encoder.predict(pair.features)).all()
 
 
+def test_predicting_leaves_the_fitted_network_where_it_is(make_pair, monkeypatch):
+    """Moved to a GPU and back, it would be back before the prediction is computed there."""
+    pair = make_pair()
+    encoder = fit_encoder(pair.features, pair.recording, **SHORT)
+    moved = []
+    monkeypatch.setattr(
+        torch.nn.Module, "_apply", lambda network, *_, **__: moved.append(network) or network
+    )
+    assert np.isfinite(encoder.predict(pair.features)).all()
+    assert moved
+    assert encoder.model.fitted not in moved
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
+def test_a_gpu_predicts_what_the_processor_predicts(make_pair):
+    pair = make_pair()
+    encoder = fit_encoder(pair.features, pair.recording, device="cuda", **SHORT)
+    found = [encoder.predict(pair.features, device=device) for device in ("cpu", "cuda")]
+    np.testing.assert_allclose(*found, atol=1e-3)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a computer without CUDA")
 def test_fault_30_a_device_that_is_not_there_is_refused(make_pair):
     pair = make_pair()
