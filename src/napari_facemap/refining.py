@@ -191,11 +191,10 @@ def refine(
     )  # fmt: skip
     if progress is not None:
         progress(options.steps, options.steps)  # also when it ended early: what follows takes long
+    refined = halved(network)
     if own_layout:
         # By the user's own pictures: with simulated ones among them points were a tenth worse.
         refined = round_network(network, kept, options, keypoints)
-    else:
-        refined = halved(network)
     return Refined(
         refined, keypoints, history, _errors(start, measured, keypoints, model.keypoints),
         _errors(refined, measured, keypoints), kept, measured, options,
