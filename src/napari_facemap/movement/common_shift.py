@@ -78,8 +78,8 @@ class CommonShift:
             aim = (weighted @ differences).astype(float)
             aim[:2] += hold * (np.array([x, y]) - whole)
             bend[2, 2] += 1e-6
-            found = _solved(bend.tolist(), aim.tolist())
-            found = np.array([found[0] + whole[0], found[1] + whole[1], found[2]])
+            found = np.array(_solved(bend.tolist(), aim.tolist()))
+            found[:2] += whole
             step = np.abs(found - at)[:2].max()
             at = found
             if not np.hypot(at[0] - x, at[1] - y) < _FAR:
